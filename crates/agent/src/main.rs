@@ -1,1 +1,45 @@
-fn main() {}
+//! The program `weir`: the per-node StatsD agent.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+
+mod lifecycle;
+mod pipeline;
+mod worker;
+mod claims;
+mod flush;
+mod ends;
+mod ledger;
+
+mod data_dir;
+mod logging;
+
+mod cat;
+mod check;
+mod demo;
+mod parse;
+
+use std::io::{Write, stderr};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { command, run } = Cli::parse();
+    match command.unwrap_or(Command::Run(run)) {
+        Command::Run(options) => match lifecycle::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(stderr().lock(), "weir: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Check(options) => check::run(&options),
+        Command::Parse(options) => parse::run(&options),
+        Command::Cat(options) => cat::run(&options),
+        Command::Demo(options) => demo::run(&options),
+    }
+}

@@ -1,1 +1,37 @@
-//! To be filled.
+//! Answers over HTTP: container registration, health and status.
+//!
+//! A [`Server`] binds an [`Endpoint`] and answers there what its [`App`] has. [`Containers`] is the
+//! registry behind the registration; it opens and closes sockets through [`ingest::Listeners`].
+//! [`Status`] is the account that the agent puts together for `/status.json`.
+//!
+//! What is counted, all of it shown there: [`ContainersCounts`] and [`TrafficCounts`].
+#![forbid(unsafe_code)]
+
+mod endpoint;
+mod server;
+
+mod answer;
+mod app;
+mod request;
+
+mod containers;
+mod registration;
+
+mod health;
+mod status;
+mod traffic;
+
+mod error;
+mod seldom;
+
+pub use app::{App, Views};
+pub use containers::{
+    Change, Containers, ContainersConfig, ContainersCounts, Hooks, OnFailure, Persist, Ports,
+    Refusal, Refused, Registered, Tell,
+};
+pub use endpoint::Endpoint;
+pub use error::ApiError;
+pub use health::Health;
+pub use server::Server;
+pub use status::{Account, OutputStatus, SourceKind, SourceStatus, Status, StatusFeed};
+pub use traffic::{Event, Traffic, TrafficCounts};

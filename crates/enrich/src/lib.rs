@@ -1,1 +1,28 @@
-//! To be filled.
+//! Finds out who a source is: its container, task, framework, and the agent and cluster that it
+//! runs on.
+//!
+//! [`Contexts`] answers for each source, at any time and without waiting. What it answers comes
+//! from the [`Identity`] of this node and from the Mesos agent, which [`Poller`] asks whenever a
+//! container is new and now and then besides. [`Directory`] is where registered containers
+//! outlive the process, and [`container_of`] names the container of a process.
+#![forbid(unsafe_code)]
+
+mod directory;
+mod identity;
+mod mesos;
+mod answer;
+mod census;
+mod labels;
+mod contexts;
+mod poller;
+mod peer;
+mod error;
+
+pub use contexts::{Config, Context, Contexts, Health, Reconcile};
+pub use directory::{Directory, Loaded};
+pub use error::Error;
+pub use identity::{Identity, IdentityConfig};
+pub use labels::LabelRules;
+pub use mesos::{Credentials, MesosConfig};
+pub use peer::{container_in, container_of};
+pub use poller::Poller;

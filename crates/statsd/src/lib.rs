@@ -1,1 +1,38 @@
-//! To be filled.
+//! Turns StatsD bytes into samples, without copying, and samples back into bytes.
+//!
+//! One policy for every listener, told in `README.md`. A datagram is split by [`lines`]; each line
+//! is read by [`read`], on its own: neither errors nor anything else reaches from one line to the
+//! next. [`skim`] is the quick look at a line whose like was read before.
+//!
+//! ```
+//! use metric::{Kind, ReadAs, Values};
+//!
+//! let reading = statsd::read(b"page.views:1:2|c|@0.5|#page:home", ReadAs::default(), 0);
+//! let sample = reading.samples().next().expect("it is a good line");
+//! assert_eq!((sample.name, sample.kind, sample.rate), ("page.views", Kind::Counter, 0.5));
+//! assert_eq!(sample.values, Values::Numbers(&[1.0, 2.0]));
+//! assert_eq!(sample.tags[0].value, "home");
+//! ```
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod framing;
+mod reading;
+
+mod line;
+mod values;
+mod sections;
+mod name;
+mod tags;
+mod event;
+mod number;
+mod lossy;
+
+mod skim;
+mod write;
+
+pub use framing::{LONGEST_LINE, StreamLine, StreamLines, lines, split_cut};
+pub use line::read;
+pub use reading::{Check, Event, Reading, Reject, shown};
+pub use skim::{Measure, Measured, Skim, skim};
+pub use write::{Unwritable, write};

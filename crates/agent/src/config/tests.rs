@@ -1,0 +1,125 @@
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use super::*;
+
+const DOCUMENTED: &str = include_str!("../../../../deploy/weir.toml");
+
+fn load(text: &str) -> Result<Config, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    Config::load(Some(file.path()), Flags::default())
+        .map_err(|error| error.to_string().replace(&file.path().display().to_string(), "FILE"))
+}
+
+fn keys(of: &toml::Value, under: &str, into: &mut BTreeSet<String>) {
+    match of {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                keys(value, &format!("{under}.{key}"), into);
+                into.insert(format!("{under}.{key}"));
+            }
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| keys(value, under, into)),
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => {}
+    }
+}
+
+#[test]
+fn the_documented_file_has_every_key_with_its_default() {
+    let default = Config::load(None, Flags::default()).unwrap();
+    assert_eq!(load(DOCUMENTED).unwrap(), default);
+
+    let (mut documented, mut known) = (BTreeSet::new(), BTreeSet::new());
+    keys(&toml::from_str(DOCUMENTED).unwrap(), "", &mut documented);
+    keys(&toml::Value::try_from(&default).unwrap(), "", &mut known);
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn the_effective_configuration_is_accepted_again_and_is_the_same() {
+    let config = load(
+        r#"
+        flush_interval = "1500ms"
+        [[listener]]
+        url = "udp://[::1]:9125"
+        [[listener]]
+        url = "unixgram:/run/weir/statsd.sock"
+        [containers]
+        api = ["unix:/run/dcos/telegraf/dcos_statsd.sock", "tcp:127.0.0.1:8888"]
+        ports = "31000-31999"
+        on_failure = "500"
+        [identity]
+        labels = { rack = "b7" }
+        [[output]]
+        url = "avro+tcp://127.0.0.1:8124"
+        counters = "cumulative"
+        [[output]]
+        url = "https://collector.example/points"
+        codec = "zstd"
+        [http]
+        listen = "none"
+        "#,
+    )
+    .unwrap();
+    let text = toml::to_string_pretty(&config).unwrap();
+    assert_eq!(load(&text), Ok(config));
+}
+
+#[test]
+fn what_follows_from_other_keys_is_filled_in() {
+    let config = load("receive_buffer = 1000\ndata_dir = \"/d\"\n[[listener]]\nurl = \"unixgram:/s\"")
+        .unwrap();
+    assert_eq!(config.listeners[0].receive_buffer, Some(1000));
+    assert_eq!(config.listeners[0].gauge_sign, Some(Sign::Absolute));
+    assert_eq!(config.containers.dir, Path::new("/d/containers"));
+    assert_eq!(config.outputs[0].url, ship::Destination::File("/d/points".into()));
+}
+
+#[test]
+fn flags_beat_the_file() {
+    let flags = Flags {
+        listen: vec!["udp://127.0.0.1:1".parse().unwrap()],
+        output: vec!["file:/o".parse().unwrap()],
+        flush_interval: Some(Duration::from_secs(1)),
+        http: Some(HttpListen::None),
+        data_dir: Some("/d".into()),
+    };
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "data_dir = \"/x\"\nflush_interval = \"5s\"\n[[listener]]\nurl = \"udp://[::]:2\"")
+        .unwrap();
+    let config = Config::load(Some(file.path()), flags).unwrap();
+    assert_eq!(config.data_dir, Path::new("/d"));
+    assert_eq!(config.flush_interval, Duration::from_secs(1));
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].url.to_string(), "udp://127.0.0.1:1");
+    assert_eq!(config.outputs.len(), 1);
+    assert_eq!(config.http.listen, HttpListen::None);
+}
+
+#[test]
+fn an_error_says_where_and_what_was_expected() {
+    for (text, parts) in [
+        ("workers = 1\nflush_intervall = \"1s\"", ["line 2", "flush_intervall", "flush_interval"]),
+        ("flush_interval = 10", ["line 1", "invalid type", "string"]),
+        ("flush_interval = \"10 parsecs\"", ["line 1", "10 parsecs", "10s"]),
+        ("[[listener]]\nurl = \"tcp://x:1\"", ["line 2", "tcp://x:1", "unixgram:PATH"]),
+        ("[containers]\nports = \"9-1\"", ["line 2", "9-1", "31000-31999"]),
+        ("[containers]\non_failure = \"404\"", ["line 2", "404", "500"]),
+        ("[[output]]\nurl = \"kafka://x\"", ["line 2", "kafka://x", "avro+tcp://"]),
+        ("[http]\nlisten = \"here\"", ["line 2", "here", "127.0.0.1:8126"]),
+        ("flush_interval = \"1ms\"", ["FILE", "flush_interval", "100ms"]),
+        ("quantiles = [1.0]", ["FILE", "quantiles", "below 1"]),
+        ("[[listener]]\n[[listener]]", ["FILE", "udp://127.0.0.1:8125", "twice"]),
+        ("[mesos]\nurl = \"10.0.0.1:5051\"", ["FILE", "mesos.url", "http://"]),
+    ] {
+        let error = load(text).unwrap_err();
+        for part in parts {
+            assert!(error.contains(part), "{text:?} gives {error:?}, which lacks {part:?}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::{Response, StatusCode};
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+const JSON: &str = "application/json; charset=UTF-8";
+const TEXT: &str = "text/plain; charset=UTF-8";
+
+/// An answer without a body or its type.
+pub(crate) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// JSON that is already written; an empty one keeps its type.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+    of_type(status, JSON, body.into())
+}
+
+/// A text, without a line feed at its end.
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    of_type(status, TEXT, body.into())
+}
+
+/// The way Go's library says that there is no such path.
+pub(crate) fn no_such_path() -> Answer {
+    let body = Bytes::from_static(b"404 page not found\n");
+    let mut answer = of_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body);
+    let sniff = HeaderName::from_static("x-content-type-options");
+    answer
+        .headers_mut()
+        .insert(sniff, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// The request lives at `location` for good; `None` if that cannot be a header's value.
+pub(crate) fn moved(location: &str) -> Option<Answer> {
+    let mut answer = empty(StatusCode::MOVED_PERMANENTLY);
+    answer
+        .headers_mut()
+        .insert(LOCATION, HeaderValue::from_str(location).ok()?);
+    Some(answer)
+}
+
+/// The same with the little page that Go adds for a GET.
+pub(crate) fn moved_with_page(location: &str) -> Option<Answer> {
+    let mut answer = moved(location)?;
+    let link = location
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&#34;")
+        .replace('\'', "&#39;");
+    *answer.body_mut() = Full::from(format!("<a href=\"{link}\">Moved Permanently</a>.\n\n"));
+    set_type(&mut answer, "text/html; charset=utf-8");
+    Some(answer)
+}
+
+fn of_type(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = empty(status);
+    *answer.body_mut() = Full::from(body);
+    set_type(&mut answer, content_type);
+    answer
+}
+
+fn set_type(answer: &mut Answer, content_type: &'static str) {
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+}

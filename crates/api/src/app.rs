@@ -1,0 +1,166 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::ORIGIN;
+use hyper::{Method, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::answer::{self, Answer};
+use crate::request::{Request, Unread};
+use crate::{Containers, Event, Health, Status, StatusFeed, Traffic, registration};
+
+/// How long a reader of the status waits for it.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
+
+const INDEX: &str = "weir, a StatsD agent
+
+/status.json  every count, by container, listener and output
+/healthz      200 when the listeners are open
+/readyz       200 when the outputs are up, too";
+
+/// What a server answers. A clone is another handle to the same.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The registration of containers, if this server has it.
+    pub registration: Option<Containers>,
+    /// Health and status, if this server has them.
+    pub views: Option<Views>,
+    /// Where what happens is counted.
+    pub traffic: Arc<Traffic>,
+}
+
+/// What is asked for health and status.
+#[derive(Clone)]
+pub struct Views {
+    /// Gives the status.
+    pub status: StatusFeed,
+    /// Tells what is not well. Must not block.
+    pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+}
+
+impl App {
+    pub(crate) async fn answer(&self, request: Result<Request, Unread>) -> Answer {
+        let request = match request {
+            Ok(request) => request,
+            Err(unread) => return self.refuse(unread),
+        };
+        // Only web pages send it, and none has a reason to speak to this.
+        if request.head.headers.contains_key(ORIGIN) {
+            self.traffic.count(Event::Forbidden);
+            return answer::text(StatusCode::FORBIDDEN, "Requests from web pages are refused");
+        }
+        let (method, uri) = (&request.head.method, &request.head.uri);
+        if let Some(views) = &self.views
+            && let Some(view) = View::at(uri.path(), self.registration.is_none())
+        {
+            if method != Method::GET && method != Method::HEAD {
+                return answer::empty(StatusCode::METHOD_NOT_ALLOWED);
+            }
+            return views.show(view).await;
+        }
+        let Some(containers) = &self.registration else {
+            return answer::no_such_path();
+        };
+        let answer = registration::answer(containers, method, uri, &request.body).await;
+        if answer.status() == StatusCode::BAD_REQUEST {
+            self.traffic.count(Event::Undecodable);
+        }
+        answer
+    }
+
+    fn refuse(&self, unread: Unread) -> Answer {
+        match unread {
+            Unread::TooLarge => {
+                self.traffic.count(Event::TooLarge);
+                answer::text(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "The body is larger than 64 KiB",
+                )
+            }
+            Unread::Stalled => {
+                self.traffic.count(Event::Cut);
+                answer::text(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "The request did not come in time",
+                )
+            }
+            Unread::Broken => {
+                self.traffic.count(Event::Undecodable);
+                answer::text(StatusCode::BAD_REQUEST, "The body could not be read")
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum View {
+    Index,
+    Status,
+    Health,
+    Readiness,
+}
+
+impl View {
+    fn at(path: &str, with_index: bool) -> Option<Self> {
+        match path {
+            "/" if with_index => Some(Self::Index),
+            "/status.json" => Some(Self::Status),
+            "/healthz" => Some(Self::Health),
+            "/readyz" => Some(Self::Readiness),
+            _ => None,
+        }
+    }
+}
+
+impl Views {
+    async fn show(&self, view: View) -> Answer {
+        match view {
+            View::Index => answer::text(StatusCode::OK, INDEX),
+            View::Status => match self.read_status().await {
+                Some(status) => {
+                    let json =
+                        serde_json::to_vec(&*status).expect("a status can be written as JSON");
+                    answer::json(StatusCode::OK, json)
+                }
+                None => answer::text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("The status could not be read within {STATUS_PATIENCE:?}"),
+                ),
+            },
+            View::Health => well((self.health)().listeners),
+            View::Readiness => {
+                let Health {
+                    mut listeners,
+                    outputs,
+                } = (self.health)();
+                listeners.extend(outputs);
+                well(listeners)
+            }
+        }
+    }
+
+    async fn read_status(&self) -> Option<Arc<Status>> {
+        let (tell, told) = oneshot::channel();
+        let reading = async {
+            self.status.send(tell).await.ok()?;
+            told.await.ok()
+        };
+        timeout(STATUS_PATIENCE, reading).await.ok().flatten()
+    }
+}
+
+fn well(reasons: Vec<String>) -> Answer {
+    if reasons.is_empty() {
+        answer::text(StatusCode::OK, "ok")
+    } else {
+        answer::text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n"))
+    }
+}
+
+impl fmt::Debug for Views {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Views").finish_non_exhaustive()
+    }
+}

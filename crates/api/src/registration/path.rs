@@ -1,0 +1,198 @@
+use std::fmt::Write as _;
+
+/// Where a request goes, as the router of dcos-telegraf reads its path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `/`
+    Root,
+    /// `/container`, where a container is registered.
+    Entrance,
+    /// `/containers`, the list of them.
+    All,
+    /// `/container/{id}`, percent-decoded; any bytes but a slash, at least one.
+    One(Vec<u8>),
+    /// None of these.
+    Nowhere,
+}
+
+/// What a path says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// It is this place; `canonical` is where to redirect to if it was written with a slash too
+    /// many at its end.
+    At {
+        place: Place,
+        canonical: Option<String>,
+    },
+    /// It has empty, `.` or `..` segments: redirect to this, whatever the method.
+    Unclean { clean: String },
+    /// Its percent-encoding is broken.
+    Malformed,
+}
+
+impl Path {
+    pub(super) fn read(raw: &str) -> Self {
+        let Some(path) = percent_decode(raw.as_bytes()) else {
+            return Self::Malformed;
+        };
+        let clean = cleaned(&path);
+        if clean != path {
+            return Self::Unclean {
+                clean: percent_encode(&clean),
+            };
+        }
+        let bare = clean.strip_suffix(b"/").unwrap_or(&clean);
+        let place = match bare {
+            b"" => Place::Root,
+            b"/container" => Place::Entrance,
+            b"/containers" => Place::All,
+            _ => match bare.strip_prefix(b"/container/") {
+                Some(id) if !id.contains(&b'/') => Place::One(id.to_vec()),
+                _ => Place::Nowhere,
+            },
+        };
+        let slash_too_many = bare.len() != clean.len() && place != Place::Root;
+        Self::At {
+            place,
+            canonical: slash_too_many.then(|| percent_encode(bare)),
+        }
+    }
+}
+
+// Go's path.Clean of an absolute path, but that a slash at the end stays.
+fn cleaned(path: &[u8]) -> Vec<u8> {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    for segment in path.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                segments.pop();
+            }
+            segment => segments.push(segment),
+        }
+    }
+    let mut clean = Vec::with_capacity(path.len() + 1);
+    for segment in &segments {
+        clean.push(b'/');
+        clean.extend_from_slice(segment);
+    }
+    if segments.is_empty() || path.ends_with(b"/") {
+        clean.push(b'/');
+    }
+    clean
+}
+
+fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        if *byte == b'%' {
+            let [high, low, after @ ..] = after else {
+                return None;
+            };
+            decoded.push(hex(*high)? << 4 | hex(*low)?);
+            rest = after;
+        } else {
+            decoded.push(*byte);
+        }
+    }
+    Some(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|digit| digit as u8)
+}
+
+// What Go leaves as it is in a path.
+fn percent_encode(path: &[u8]) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path {
+        if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(byte) {
+            encoded.push(char::from(*byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}"); // writing to a String cannot fail
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(place: Place) -> Path {
+        Path::At {
+            place,
+            canonical: None,
+        }
+    }
+
+    #[test]
+    fn a_path_is_one_of_the_known_places_or_nowhere() {
+        for (raw, path) in [
+            ("/", at(Place::Root)),
+            ("", Path::Unclean { clean: "/".into() }),
+            ("/container", at(Place::Entrance)),
+            ("/containers", at(Place::All)),
+            ("/%63ontainers", at(Place::All)),
+            ("/container/a%20b%c3%a9", at(Place::One("a bé".into()))),
+            ("/container/%FF", at(Place::One(vec![0xff]))),
+            ("/container/a+b", at(Place::One(b"a+b".to_vec()))),
+            ("/container/a/b", at(Place::Nowhere)),
+            ("/container/a%2Fb", at(Place::Nowhere)),
+            ("/containers/a", at(Place::Nowhere)),
+            ("/Containers", at(Place::Nowhere)),
+            ("/health", at(Place::Nowhere)),
+            (
+                "*",
+                Path::Unclean {
+                    clean: "/%2A".into(),
+                },
+            ),
+            ("/container/%", Path::Malformed),
+            ("/container/%2", Path::Malformed),
+            ("/container/%zz", Path::Malformed),
+            ("/container/%+1", Path::Malformed),
+        ] {
+            assert_eq!(Path::read(raw), path, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_slash_too_many_at_the_end_leads_to_the_canonical_form() {
+        for (raw, canonical) in [
+            ("/containers/", "/containers"),
+            ("/container/", "/container"),
+            ("/container/a%20b%22/", "/container/a%20b%22"),
+        ] {
+            match Path::read(raw) {
+                Path::At {
+                    canonical: Some(found),
+                    ..
+                } => assert_eq!(found, canonical),
+                other => panic!("{raw}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_unclean_path_leads_to_the_clean_one() {
+        for (raw, clean) in [
+            ("//containers", "/containers"),
+            ("/container/../containers/", "/containers/"),
+            ("/container/%2e%2e", "/"),
+            ("/container/.", "/container"),
+            ("/./", "/"),
+            ("/../..", "/"),
+        ] {
+            assert_eq!(
+                Path::read(raw),
+                Path::Unclean {
+                    clean: clean.into()
+                },
+                "{raw}"
+            );
+        }
+    }
+}

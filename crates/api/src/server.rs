@@ -1,0 +1,195 @@
+mod patient;
+mod socket;
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::request::Request;
+use crate::seldom::Seldom;
+use crate::{ApiError, App, Endpoint, Event};
+use patient::Patient;
+use socket::{Accepted, Socket};
+
+/// How long a request may take to come in, and a connection may stand still. An idle or stalled
+/// one is promised to be closed within 5 s.
+const LONGEST_REQUEST: Duration = Duration::from_millis(4500);
+
+/// How long a connection may last that keeps moving: a large answer to a slow reader.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(30);
+
+/// How long open connections are waited for when the server stops.
+const LONGEST_STOP: Duration = Duration::from_secs(1);
+
+/// How many connections one server keeps open. One more is closed at once.
+const MOST_CONNECTIONS: usize = 256;
+
+/// A pause after the system could not give us a connection, or else we would ask without end.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The start line and the headers, in bytes.
+const LARGEST_HEAD: usize = 16 << 10;
+
+/// What hyper reads at once, and keeps of an answer before it waits for the reader.
+const BUFFER: usize = 64 << 10;
+
+/// A bound socket, and later what answers there.
+#[derive(Debug)]
+pub struct Server {
+    socket: Socket,
+    endpoint: Endpoint,
+}
+
+impl Server {
+    /// Binds the endpoint; from then on connections queue up. To be called within a tokio
+    /// runtime.
+    ///
+    /// A unix socket gets the mode 0660. The file of a dead server is replaced; it is removed
+    /// when this one stops, unless it has been replaced by then.
+    pub fn bind(endpoint: &Endpoint) -> Result<Self, ApiError> {
+        let (socket, endpoint) = Socket::bind(endpoint)?;
+        Ok(Self { socket, endpoint })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Answers until `stop`, then lets the requests that are under way finish, for a second at
+    /// most. Every connection carries one request.
+    pub async fn serve(self, app: App, stop: CancellationToken) {
+        let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let tasks = TaskTracker::new();
+        // Ends what is left after the stop.
+        let abandon = CancellationToken::new();
+        let complaints = Seldom::default();
+        while let Some(accepted) = stop.run_until_cancelled(self.socket.accept()).await {
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.failed(&app, &error, &complaints);
+                    if !is_of_one_connection(&error) {
+                        let _ = stop.run_until_cancelled(sleep(PAUSE)).await;
+                    }
+                    continue;
+                }
+            };
+            app.traffic.count(Event::Connection);
+            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+                app.traffic.count(Event::OverCap);
+                continue;
+            };
+            let (app, stop) = (app.clone(), stop.clone());
+            match accepted {
+                Accepted::Unix(stream) => {
+                    spawn(&tasks, &abandon, converse(stream, app, stop, permit))
+                }
+                Accepted::Tcp(stream) => {
+                    spawn(&tasks, &abandon, converse(stream, app, stop, permit))
+                }
+            }
+        }
+        drop(self.socket);
+        tasks.close();
+        if timeout(LONGEST_STOP, tasks.wait()).await.is_err() {
+            abandon.cancel();
+            tasks.wait().await;
+        }
+    }
+
+    fn failed(&self, app: &App, error: &io::Error, complaints: &Seldom) {
+        app.traffic.count(Event::AcceptFailed);
+        if let Some(failures) = complaints.due() {
+            warn!(
+                "{} cannot take a connection: {error} ({failures} failures since the last such line)",
+                self.endpoint
+            );
+        }
+    }
+}
+
+// The others are of the whole process or system, like a lack of descriptors, and last.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn spawn(
+    tasks: &TaskTracker,
+    abandon: &CancellationToken,
+    connection: impl Future<Output = ()> + Send + 'static,
+) {
+    let abandon = abandon.clone();
+    tasks.spawn(async move {
+        let _ = abandon.run_until_cancelled(connection).await;
+    });
+}
+
+async fn converse<S>(stream: S, app: App, stop: CancellationToken, _permit: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let deadline = Instant::now() + LONGEST_REQUEST;
+    let traffic = Arc::clone(&app.traffic);
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move {
+            let request = Request::read(request, deadline).await;
+            let mut answer = app.answer(request).await;
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(LONGEST_REQUEST)
+        .keep_alive(false)
+        // Who has said everything may close its side and still wait for the answer.
+        .half_close(true)
+        .title_case_headers(true)
+        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Patient::new(stream, LONGEST_REQUEST)), service);
+    let mut connection = pin!(connection);
+    let conversation = async {
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
+    match timeout(LONGEST_CONNECTION, conversation).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if is_late(&error) => traffic.count(Event::Cut),
+        Ok(Err(error)) if error.is_parse() => traffic.count(Event::Undecodable),
+        Ok(Err(error)) => debug!("a connection ended early: {error}"),
+        Err(_) => traffic.count(Event::Cut),
+    }
+}
+
+fn is_late(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    error.is_timeout() || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}

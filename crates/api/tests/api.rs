@@ -1,0 +1,19 @@
+//! The API as its clients see it: real sockets, whole answers.
+
+#[path = "api/rig.rs"]
+mod rig;
+
+#[path = "api/isolator.rs"]
+mod isolator;
+
+#[path = "api/registry.rs"]
+mod registry;
+
+#[path = "api/limits.rs"]
+mod limits;
+
+#[path = "api/socket.rs"]
+mod socket;
+
+#[path = "api/views.rs"]
+mod views;

@@ -1,0 +1,182 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metric::Dimensions;
+use tokio::time::{Duration, Instant};
+
+use super::{Context, Reconcile};
+
+// After so many polls that did not tell all of a container, only the regular ones look for it.
+const TRIES: u32 = 8;
+
+// It gets so many more when its first points come: a task may take long to start.
+const LATE_TRIES: u32 = 4;
+
+/// What is known of one container.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) life: Life,
+    /// What Mesos said, without what is the node's.
+    said: Option<Box<Dimensions>>,
+    /// Mesos has told all that is to be expected.
+    pub(super) complete: bool,
+    /// How many polls could not tell all.
+    tries: u32,
+    /// When a poll for it is wished for.
+    pub(super) due: Option<Instant>,
+    /// It sent points before it was complete, and got its late tries.
+    sent: bool,
+    /// Since when Mesos does not have it.
+    pub(super) absent: Option<Instant>,
+    /// That was told.
+    pub(super) retired: bool,
+    /// What was last answered, and the node's dimensions in it.
+    answer: Option<(Arc<Dimensions>, Arc<Dimensions>)>,
+}
+
+/// Whether a container is there, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Life {
+    Registered(Instant),
+    Removed(Instant),
+    /// Only a client spoke of it; last then.
+    Claimed(Instant),
+}
+
+/// How long to wait for the next poll after so many tries. The isolator speaks of a container
+/// before Mesos lists it, and its task has a status only once it starts, so looking at once is
+/// in vain; but a task may live for two seconds only.
+pub(super) fn delay(tries: u32, every: Duration) -> Duration {
+    match tries {
+        0 => every / 50,
+        1 => every / 16,
+        2 => every / 5,
+        3 => every * 2 / 5,
+        _ => every,
+    }
+}
+
+impl Entry {
+    pub(super) fn new(life: Life, due: Option<Instant>) -> Self {
+        Self {
+            life,
+            said: None,
+            complete: false,
+            tries: 0,
+            due,
+            sent: false,
+            absent: None,
+            retired: false,
+            answer: None,
+        }
+    }
+
+    /// It is registered, perhaps again; what Mesos said of the id still holds.
+    pub(super) fn register(&mut self, now: Instant, first_look: Option<Instant>) {
+        let due = if self.complete { None } else { first_look };
+        *self = Self {
+            said: self.said.take(),
+            complete: self.complete,
+            answer: self.answer.take(),
+            ..Self::new(Life::Registered(now), due)
+        };
+    }
+
+    /// Takes what Mesos says. What it does not say any more stays, but for a task's labels. Whether
+    /// that changed anything.
+    pub(super) fn hear(&mut self, mut heard: Dimensions, complete: bool) -> bool {
+        if let Some(said) = &self.said {
+            keep(&mut heard, said);
+        }
+        let changed = self.said.as_deref() != Some(&heard) || complete && !self.complete;
+        if changed {
+            self.said = Some(Box::new(heard));
+            self.complete |= complete;
+            self.answer = None;
+        }
+        changed
+    }
+
+    /// A poll is over that began at `began`.
+    pub(super) fn asked(&mut self, began: Instant, now: Instant, whole: bool, every: Duration) {
+        if self.complete {
+            self.due = None;
+        } else if self.due.is_some_and(|due| due <= began) {
+            self.tries += u32::from(whole);
+            let next = if whole { delay(self.tries, every) } else { every };
+            self.due = (self.tries < TRIES).then(|| now + next);
+        }
+    }
+
+    /// Whether it has been gone for long enough; called for each poll that lacks it.
+    pub(super) fn is_overdue(&mut self, now: Instant, rule: Reconcile) -> bool {
+        let Life::Registered(since) = self.life else { return false };
+        let absent = *self.absent.get_or_insert(now);
+        !self.retired && now - absent >= rule.apart && now - since > rule.age
+    }
+
+    /// Its context, and when a poll for it is wished for on that occasion.
+    pub(super) fn context(
+        &mut self,
+        container_id: &str,
+        node: &Arc<Dimensions>,
+        asks: bool,
+        now: Instant,
+    ) -> (Context, Option<Instant>) {
+        if let Life::Claimed(last) = &mut self.life {
+            *last = now;
+        }
+        let waits = asks && !self.complete && !matches!(self.life, Life::Removed(_));
+        if waits && self.due.is_none() && !self.sent {
+            self.tries = TRIES - LATE_TRIES;
+            self.due = Some(now);
+            self.sent = true;
+        }
+        let known = !waits || self.due.is_none();
+        let dimensions = match &self.answer {
+            Some((of, answer)) if Arc::ptr_eq(of, node) => Arc::clone(answer),
+            _ => {
+                let answer = Arc::new(self.merge(container_id, node));
+                self.answer = Some((Arc::clone(node), Arc::clone(&answer)));
+                answer
+            }
+        };
+        (Context { dimensions, known }, self.due)
+    }
+
+    fn merge(&self, container_id: &str, node: &Dimensions) -> Dimensions {
+        let said = self.said.as_deref().cloned().unwrap_or_default();
+        let mut labels: BTreeMap<_, _> = node.labels.clone();
+        labels.extend(said.labels);
+        Dimensions {
+            container_id: container_id.to_owned(),
+            agent_id: node.agent_id.clone(),
+            cluster_id: node.cluster_id.clone(),
+            hostname: node.hostname.clone(),
+            labels,
+            ..said
+        }
+    }
+}
+
+// Fills what is missing in `new` from what was said before.
+fn keep(new: &mut Dimensions, old: &Dimensions) {
+    if new.task_id.is_empty() {
+        new.labels.clone_from(&old.labels);
+    }
+    for (new, old) in [
+        (&mut new.framework_id, &old.framework_id),
+        (&mut new.executor_id, &old.executor_id),
+        (&mut new.parent_container_id, &old.parent_container_id),
+        (&mut new.executor_name, &old.executor_name),
+        (&mut new.framework_name, &old.framework_name),
+        (&mut new.framework_role, &old.framework_role),
+        (&mut new.framework_principal, &old.framework_principal),
+        (&mut new.task_id, &old.task_id),
+        (&mut new.task_name, &old.task_name),
+    ] {
+        if new.is_empty() {
+            new.clone_from(old);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::Once;
+
+use metric::Source;
+use socket2::SockFilter;
+use tracing::warn;
+
+use crate::bind::{Bound, SocketFile};
+use crate::sys::{self, BATCH, Batch};
+
+/// A small datagram costs this much of a receive buffer.
+pub(crate) const DATAGRAM_COST: usize = 832;
+
+// No datagram costs less: the kernel's own record of it is about as large.
+const LEAST_COST: usize = 256;
+
+/// A socket in the hands of its worker.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    // Dropped before the descriptor: as long as that is open, no other file gets this one's number.
+    _file: Option<SocketFile>,
+    fd: socket2::Socket,
+    pub(crate) source: Arc<Source>,
+    /// A unix datagram socket: it holds few datagrams, and a full one blocks its senders.
+    pub(crate) urgent: bool,
+    /// As the kernel accounts for it: twice what was asked for.
+    pub(crate) granted: usize,
+    credentials: bool,
+    drops: Drops,
+    cut_off: Option<u64>,
+}
+
+/// The kernel's counter made monotonic: it has 32 bits and wraps.
+#[derive(Debug, Default)]
+struct Drops {
+    seen: u32,
+    total: u64,
+}
+
+impl Drops {
+    fn see(&mut self, now: u32) -> u64 {
+        self.total += u64::from(now.wrapping_sub(self.seen));
+        self.seen = now;
+        self.total
+    }
+}
+
+impl Socket {
+    pub(crate) fn new(bound: Bound, source: Arc<Source>) -> Self {
+        Self {
+            fd: bound.socket,
+            source,
+            urgent: bound.unix,
+            granted: bound.granted,
+            credentials: bound.credentials,
+            drops: Drops::default(),
+            cut_off: None,
+            _file: bound.file,
+        }
+    }
+
+    // Hot path: runs once per batch.
+    pub(crate) fn receive(&self, batch: &mut Batch) -> io::Result<usize> {
+        batch.receive(self.fd.as_fd(), self.credentials)
+    }
+
+    /// How many small datagrams it holds when it is full; 256 at least.
+    pub(crate) fn holds(&self) -> usize {
+        (self.granted / DATAGRAM_COST).max(256)
+    }
+
+    /// Datagrams that the kernel dropped since the socket was made. Of a socket that is cut off:
+    /// until then.
+    pub(crate) fn kernel_dropped(&mut self) -> u64 {
+        self.cut_off.unwrap_or_else(|| self.read_drops())
+    }
+
+    /// From now on nothing more is queued, so what there is to read has an end: UDP datagrams are
+    /// dropped, and count as unread; senders to a unix socket get an error.
+    pub(crate) fn cut_off(&mut self) {
+        if self.urgent {
+            let _ = self.fd.shutdown(std::net::Shutdown::Read);
+        } else {
+            // Without memory for it more may come; whoever reads on has a bound of its own.
+            let _ = self.fd.attach_filter(&[REFUSE_ALL]);
+        }
+        self.cut_off = Some(self.read_drops());
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.is_some()
+    }
+
+    /// Throws away what a socket that was cut off still holds: how many datagrams that were, and
+    /// how many came since it was cut off.
+    pub(crate) fn discard(&mut self, batch: &mut Batch) -> u64 {
+        let most = self.granted / LEAST_COST + BATCH;
+        let mut left = 0;
+        while left < most {
+            let received = self.receive(batch).unwrap_or(0);
+            left += received;
+            if received < BATCH {
+                break;
+            }
+        }
+        let refused = self.read_drops() - self.cut_off.unwrap_or(self.drops.total);
+        left as u64 + refused
+    }
+
+    fn read_drops(&mut self) -> u64 {
+        static UNKNOWN: Once = Once::new();
+        if self.urgent {
+            return 0;
+        }
+        match sys::drops(self.fd.as_fd()) {
+            Ok(now) => self.drops.see(now),
+            Err(error) => {
+                UNKNOWN.call_once(|| {
+                    warn!(%error, "the kernel does not tell how many datagrams it drops: a full \
+                        socket loses datagrams uncounted; Linux 4.12 or later is needed");
+                });
+                self.drops.total
+            }
+        }
+    }
+}
+
+// BPF_RET | BPF_K with 0: keep no byte of any datagram.
+const REFUSE_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_stay_monotonic_when_the_kernels_counter_wraps() {
+        let mut drops = Drops::default();
+        assert_eq!(drops.see(u32::MAX - 1), 4_294_967_294);
+        assert_eq!(drops.see(3), 4_294_967_299);
+        assert_eq!(drops.see(3), 4_294_967_299);
+    }
+}

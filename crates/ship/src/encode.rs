@@ -1,0 +1,202 @@
+use std::sync::Arc;
+
+use apache_avro::writer::datum::GenericDatumWriter;
+use bytes::Bytes;
+use metric::Batch;
+use serde::Serialize;
+
+mod list;
+mod point;
+
+use crate::inbox::{Inbox, Item};
+use crate::ledger::{Account, DropReason};
+use crate::ocf::{self, STREAM_MARKER};
+use crate::queue::{Payload, Queue};
+use crate::{Codec, Counters, Destination, OutputConfig, Schema, Tags, schema};
+
+/// A block is complete when its objects have this many bytes, or at the end of a flush.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A file that is posted takes no further block when it has this many bytes.
+const FILE_BYTES: usize = 4 << 20;
+
+/// Turns an output's batches into payloads of its destination's form.
+pub(crate) struct Encoder {
+    records: Records,
+    schema: Schema,
+    codec: Codec,
+    framing: Framing,
+    writer: GenericDatumWriter<'static>,
+    block_bytes: usize,
+    file_bytes: usize,
+    block: Block,
+    file: File,
+    account: Arc<Account>,
+    queue: Arc<Queue>,
+}
+
+#[derive(Clone)]
+enum Records {
+    Points { boot_id: Arc<str> },
+    Lists { tags: Tags, counters: Counters },
+}
+
+/// What one payload is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// A block without its marker: the file that it will stand in has its own.
+    Block,
+    /// A block with the stream's marker.
+    StreamBlock,
+    /// A whole file.
+    File,
+}
+
+/// The block that is being filled.
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    objects: u64,
+    points: u64,
+}
+
+/// The file that is being filled, where a payload is a file.
+#[derive(Default)]
+struct File {
+    bytes: Vec<u8>,
+    marker: ocf::Marker,
+    points: u64,
+}
+
+impl Encoder {
+    pub(crate) fn new(
+        config: &OutputConfig,
+        boot_id: &str,
+        account: Arc<Account>,
+        queue: Arc<Queue>,
+    ) -> Self {
+        let records = match config.schema {
+            Schema::Points => Records::Points { boot_id: boot_id.into() },
+            Schema::MetricList => Records::Lists { tags: config.tags, counters: config.counters },
+        };
+        let framing = match config.destination {
+            Destination::File(_) => Framing::Block,
+            Destination::AvroTcp { .. } => Framing::StreamBlock,
+            Destination::Http(_) => Framing::File,
+        };
+        // A payload must fit the queue, and the queue should hold several.
+        let share = queue.bound() / 4;
+        Self {
+            records,
+            schema: config.schema,
+            codec: config.codec,
+            framing,
+            writer: schema::writer(config.schema),
+            block_bytes: share.min(BLOCK_BYTES),
+            file_bytes: share.min(FILE_BYTES),
+            block: Block::default(),
+            file: File::default(),
+            account,
+            queue,
+        }
+    }
+
+    /// Encodes what comes until the inbox is closed and empty, then closes the queue.
+    pub(crate) fn run(mut self, inbox: &Inbox) {
+        while let Some(item) = inbox.take() {
+            match item {
+                Item::Batch(batch) => self.add(&batch),
+                Item::EndOfFlush => self.end_flush(),
+            }
+        }
+        self.end_flush();
+        self.queue.close();
+    }
+
+    fn add(&mut self, batch: &Batch) {
+        match self.records.clone() {
+            Records::Points { boot_id } => {
+                point::each(batch, &boot_id, |record| self.put(record, 1));
+            }
+            Records::Lists { tags, counters } => {
+                list::each(batch, tags, counters, |record, points| self.put(record, points));
+            }
+        }
+    }
+
+    fn put<T: Serialize>(&mut self, record: Option<&T>, points: u64) {
+        let before = self.block.bytes.len();
+        let written = record.map(|record| self.writer.write_ser(&mut self.block.bytes, record));
+        match written {
+            Some(Ok(_)) => {
+                self.block.objects += 1;
+                self.block.points += points;
+            }
+            // A record that fails half-way must leave nothing behind, or the block is lost with it.
+            Some(Err(error)) => {
+                self.block.bytes.truncate(before);
+                self.account.error(format!("cannot encode a record: {error}"));
+                self.account.lose(points, DropReason::Unencodable);
+            }
+            None => self.account.lose(points, DropReason::Unencodable),
+        }
+        if self.block.bytes.len() >= self.block_bytes {
+            self.end_block();
+        }
+    }
+
+    fn end_flush(&mut self) {
+        self.end_block();
+        self.end_file();
+    }
+
+    fn end_block(&mut self) {
+        let Block { objects, points, .. } = self.block;
+        if objects == 0 {
+            return;
+        }
+        let body = &mut self.block.bytes;
+        if let Err(error) = self.codec.avro().compress(body) {
+            self.account.error(format!("cannot compress a block: {error}"));
+            self.account.lose(points, DropReason::Unencodable);
+        } else if self.framing == Framing::File {
+            let file = &mut self.file;
+            if file.bytes.is_empty() {
+                file.marker = ocf::new_marker();
+                file.bytes = ocf::header(self.schema, self.codec, &file.marker);
+            }
+            ocf::write_block(&mut file.bytes, objects, body);
+            file.bytes.extend_from_slice(&file.marker);
+            file.points += points;
+        } else {
+            let mut bytes = Vec::with_capacity(body.len() + ocf::BLOCK_HEAD + STREAM_MARKER.len());
+            ocf::write_block(&mut bytes, objects, body);
+            if self.framing == Framing::StreamBlock {
+                bytes.extend_from_slice(&STREAM_MARKER);
+            }
+            self.queue.push(Payload { bytes: bytes.into(), points });
+        }
+        self.block.bytes.clear();
+        self.block.objects = 0;
+        self.block.points = 0;
+        if self.file.bytes.len() >= self.file_bytes {
+            self.end_file();
+        }
+    }
+
+    fn end_file(&mut self) {
+        if self.file.points > 0 {
+            let bytes = Bytes::from(std::mem::take(&mut self.file.bytes));
+            self.queue.push(Payload { bytes, points: std::mem::take(&mut self.file.points) });
+        }
+    }
+}
+
+/// The container that a batch is of; empty for a shared listener's own points.
+fn container_id(batch: &Batch) -> &str {
+    let known = batch.dimensions.container_id.as_str();
+    if known.is_empty() { batch.source.container_id().map_or("", AsRef::as_ref) } else { known }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,281 @@
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::sync::lock;
+
+/// Why an output gave points up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// A queue was full: the destination, or the encoder, was slower than what came in.
+    QueueFull,
+    /// The destination answered that it will never take them.
+    Refused,
+    /// They cannot be written as a record, or a record of them is larger than the queue.
+    Unencodable,
+    /// The disk refused them until the queue was full.
+    WriteFailed,
+    /// The agent stopped before they were delivered.
+    Shutdown,
+}
+
+impl DropReason {
+    /// Every reason, in the order in which they are written.
+    pub const ALL: [Self; 5] =
+        [Self::QueueFull, Self::Refused, Self::Unencodable, Self::WriteFailed, Self::Shutdown];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Refused => "refused",
+            Self::Unencodable => "unencodable",
+            Self::WriteFailed => "write_failed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Points dropped, by reason. As JSON an object with every reason, 0 included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped([u64; DropReason::ALL.len()]);
+
+impl Dropped {
+    /// The points dropped for this reason.
+    pub fn get(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// The points dropped for any reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Every reason with its points.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.into_iter().zip(self.0)
+    }
+}
+
+impl Serialize for Dropped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (reason, points) in self.iter() {
+            map.serialize_entry(reason.name(), &points)?;
+        }
+        map.end()
+    }
+}
+
+/// An output's account, in points since start. In every reading
+/// offered = acknowledged + queued + dropped, and no total ever falls.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct OutputLedger {
+    /// The output.
+    pub name: String,
+    /// What the flush handed to it.
+    pub offered: u64,
+    /// What the destination has: synced to a file, answered with 2xx, or written whole to the
+    /// socket (TCP has no other acknowledgement).
+    pub acknowledged: u64,
+    /// What waits: to be encoded, to be sent, or for an answer.
+    pub queued: u64,
+    /// What was given up.
+    pub dropped: Dropped,
+    /// How often an attempt to connect, send or write failed and was to be repeated.
+    pub retries: u64,
+    /// Why the last failed attempt failed.
+    pub last_error: Option<String>,
+    /// Files: how many complete ones were removed to stay within `max_bytes` and `max_files`.
+    pub removed_files: u64,
+}
+
+/// The writing side of an [`OutputLedger`]. One lock, taken a few times for each payload.
+#[derive(Debug)]
+pub(crate) struct Account {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    ledger: OutputLedger,
+    up: bool,
+    closed: bool,
+    drops_told: [Told; DropReason::ALL.len()],
+    failures_told: Told,
+}
+
+/// What was not yet logged, and when something last was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    at: Option<Instant>,
+    since: u64,
+}
+
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+impl Told {
+    /// The number to log now, if a minute has passed since the last time.
+    fn tell(&mut self, number: u64) -> Option<u64> {
+        self.since += number;
+        let now = Instant::now();
+        if self.at.is_some_and(|at| now.duration_since(at) < LOG_EVERY) {
+            return None;
+        }
+        self.at = Some(now);
+        Some(std::mem::take(&mut self.since))
+    }
+}
+
+impl Account {
+    /// An account that starts with nothing. An output that is not `up` is not ready.
+    pub(crate) fn new(name: String, up: bool) -> Self {
+        let ledger = OutputLedger {
+            name,
+            offered: 0,
+            acknowledged: 0,
+            queued: 0,
+            dropped: Dropped::default(),
+            retries: 0,
+            last_error: None,
+            removed_files: 0,
+        };
+        let state = State {
+            ledger,
+            up,
+            closed: false,
+            drops_told: [Told::default(); DropReason::ALL.len()],
+            failures_told: Told::default(),
+        };
+        Self { state: Mutex::new(state) }
+    }
+
+    pub(crate) fn ledger(&self) -> OutputLedger {
+        lock(&self.state).ledger.clone()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        lock(&self.state).up
+    }
+
+    pub(crate) fn set_up(&self, up: bool) {
+        lock(&self.state).up = up;
+    }
+
+    /// Points come in; they are queued until they are acknowledged or dropped.
+    pub(crate) fn offer(&self, points: u64) {
+        let mut state = lock(&self.state);
+        state.ledger.offered += points;
+        if state.closed {
+            state.ledger.dropped.0[DropReason::Shutdown as usize] += points;
+        } else {
+            state.ledger.queued += points;
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, points: u64) {
+        let mut state = lock(&self.state);
+        if !state.closed {
+            state.ledger.queued -= points;
+            state.ledger.acknowledged += points;
+        }
+    }
+
+    /// Queued points are given up; logged once a minute for each reason.
+    pub(crate) fn lose(&self, points: u64, reason: DropReason) {
+        if points == 0 {
+            return;
+        }
+        let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        state.ledger.queued -= points;
+        state.ledger.dropped.0[reason as usize] += points;
+        let told = state.drops_told[reason as usize].tell(points);
+        let output = told.map(|_| state.ledger.name.clone());
+        drop(state);
+        if let (Some(points), Some(output)) = (told, output) {
+            tracing::warn!(output, reason = reason.name(), points, "points dropped");
+        }
+    }
+
+    /// An attempt failed and will be repeated; logged once a minute.
+    pub(crate) fn retry(&self, error: String) {
+        let mut state = lock(&self.state);
+        state.ledger.retries += 1;
+        let told = state.failures_told.tell(1);
+        let output = told.map(|_| state.ledger.name.clone());
+        state.ledger.last_error = Some(error.clone());
+        drop(state);
+        if let (Some(failures), Some(output)) = (told, output) {
+            tracing::warn!(output, failures, error, "not delivered, will be tried again");
+        }
+    }
+
+    /// Something failed that is not repeated.
+    pub(crate) fn error(&self, error: String) {
+        lock(&self.state).ledger.last_error = Some(error);
+    }
+
+    pub(crate) fn removed_file(&self) {
+        lock(&self.state).ledger.removed_files += 1;
+    }
+
+    /// The end: what is queued now, and what still comes, is dropped as `Shutdown`. Returns what
+    /// was queued.
+    pub(crate) fn close(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.up = false;
+        let left = std::mem::take(&mut state.ledger.queued);
+        state.ledger.dropped.0[DropReason::Shutdown as usize] += left;
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_is_written_with_every_reason() {
+        let account = Account::new("o".into(), true);
+        account.offer(10);
+        account.acknowledge(4);
+        account.lose(1, DropReason::Refused);
+        account.retry("connection refused".into());
+        let written = serde_json::to_string(&account.ledger()).unwrap();
+        let expected = concat!(
+            r#"{"name":"o","offered":10,"acknowledged":4,"queued":5,"dropped":{"queue_full":0,"#,
+            r#""refused":1,"unencodable":0,"write_failed":0,"shutdown":0},"retries":1,"#,
+            r#""last_error":"connection refused","removed_files":0}"#
+        );
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_closed_account_counts_what_was_left_and_what_still_comes_as_lost_to_the_stop() {
+        let account = Account::new("o".into(), true);
+        account.offer(10);
+        account.acknowledge(3);
+        assert_eq!(account.close(), 7);
+        account.acknowledge(7);
+        account.lose(7, DropReason::QueueFull);
+        account.offer(2);
+        let ledger = account.ledger();
+        assert_eq!((ledger.offered, ledger.acknowledged, ledger.queued), (12, 3, 0));
+        assert_eq!(ledger.dropped.get(DropReason::Shutdown), 9);
+        assert_eq!(ledger.dropped.total(), 9);
+    }
+
+    #[test]
+    fn drops_are_told_once_a_minute_with_what_gathered() {
+        let mut told = Told::default();
+        assert_eq!(told.tell(3), Some(3));
+        assert_eq!(told.tell(4), None);
+        told.at = Instant::now().checked_sub(LOG_EVERY);
+        assert_eq!(told.tell(5), Some(9));
+    }
+}

@@ -1,0 +1,100 @@
+//! The two schemas that points are written in.
+
+use std::sync::LazyLock;
+
+use apache_avro::rabin::Rabin;
+use apache_avro::writer::datum::GenericDatumWriter;
+
+use crate::Schema;
+
+/// `weir.v1.MetricPoint`, one flat record for each point, as `schema/metric_point.avsc` has it.
+pub const METRIC_POINT: &str = include_str!("../schema/metric_point.avsc");
+
+/// `dcos.metrics.MetricList` as DC/OS's own sender writes it: no blanks, keys sorted, no docs.
+pub const METRIC_LIST: &str = concat!(
+    r#"{"fields":[{"name":"topic","type":"string"},"#,
+    r#"{"name":"tags","type":{"items":{"fields":["#,
+    r#"{"name":"key","type":"string"},{"name":"value","type":"string"}],"#,
+    r#""name":"Tag","namespace":"dcos.metrics","type":"record"},"type":"array"}},"#,
+    r#"{"name":"datapoints","type":{"items":{"fields":[{"name":"name","type":"string"},"#,
+    r#"{"logicalType":"timestamp-millis","name":"time_ms","type":"long"},"#,
+    r#"{"name":"value","type":"double"}],"#,
+    r#""name":"Datapoint","namespace":"dcos.metrics","type":"record"},"type":"array"}}],"#,
+    r#""name":"MetricList","namespace":"dcos.metrics","type":"record"}"#,
+);
+
+static POINT: LazyLock<apache_avro::Schema> = LazyLock::new(|| parse(METRIC_POINT));
+static LIST: LazyLock<apache_avro::Schema> = LazyLock::new(|| parse(METRIC_LIST));
+
+fn parse(json: &str) -> apache_avro::Schema {
+    apache_avro::Schema::parse_str(json).expect("a schema of ours parses: a test does it")
+}
+
+/// The CRC-64-AVRO of a schema's canonical form, in the byte order of Avro's single-object
+/// encoding (little endian).
+pub fn fingerprint(schema: Schema) -> [u8; 8] {
+    let bytes = parsed(schema).fingerprint::<Rabin>().bytes;
+    bytes.try_into().expect("a CRC-64 has eight bytes")
+}
+
+fn parsed(schema: Schema) -> &'static apache_avro::Schema {
+    match schema {
+        Schema::Points => &POINT,
+        Schema::MetricList => &LIST,
+    }
+}
+
+/// A schema as it stands in the header of a file: without the blanks.
+pub(crate) fn json(schema: Schema) -> &'static str {
+    static POINT: LazyLock<String> = LazyLock::new(|| {
+        let json: serde_json::Value =
+            serde_json::from_str(METRIC_POINT).expect("a schema of ours is JSON: a test reads it");
+        json.to_string()
+    });
+    match schema {
+        Schema::Points => &POINT,
+        Schema::MetricList => METRIC_LIST,
+    }
+}
+
+/// What writes a record of this schema.
+pub(crate) fn writer(schema: Schema) -> GenericDatumWriter<'static> {
+    GenericDatumWriter::builder(parsed(schema))
+        .build()
+        .expect("a schema of ours refers to nothing outside it: a test writes with it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprints_are_what_they_were_when_the_schemas_were_published() {
+        let hex = |bytes: [u8; 8]| format!("{:016x}", u64::from_be_bytes(bytes));
+        assert_eq!(hex(fingerprint(Schema::MetricList)), "89df64aaf5b84810");
+        assert_eq!(hex(fingerprint(Schema::Points)), "0");
+    }
+
+    #[test]
+    fn the_metric_list_has_the_length_that_makes_its_header_601_bytes() {
+        assert_eq!(METRIC_LIST.len(), 549);
+        writer(Schema::MetricList);
+    }
+
+    #[test]
+    fn every_field_of_a_point_says_what_it_is() {
+        let schema: serde_json::Value = serde_json::from_str(METRIC_POINT).unwrap();
+        let fields = schema["fields"].as_array().unwrap();
+        let names: Vec<_> = fields.iter().map(|field| field["name"].as_str().unwrap()).collect();
+        assert_eq!(
+            names.join(" "),
+            "ts interval_ms name kind stat value unit host cluster_id agent_id framework_id \
+             framework_name executor_id task_id task_name container_id tags boot_id seq"
+        );
+        assert!(schema["doc"].as_str().is_some());
+        for field in fields {
+            assert!(field["doc"].as_str().is_some_and(|doc| doc.ends_with('.')), "{field}");
+        }
+        writer(Schema::Points);
+    }
+}

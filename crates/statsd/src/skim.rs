@@ -1,0 +1,131 @@
+use memchr::{memchr, memchr2};
+use metric::{Kind, Notes, ReadAs, Spelling};
+
+use crate::number;
+use crate::sections::Section;
+use crate::values;
+
+/// A line as far as a quick look tells: one sample with one value, nothing out of the ordinary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skim<'a> {
+    /// What decides its series, and all its notes but those of [`Measured`].
+    pub spelling: Spelling<'a>,
+    value: &'a [u8],
+    rate: Option<&'a [u8]>,
+    time: Option<&'a [u8]>,
+    dogstatsd: bool,
+}
+
+/// What differs from line to line of one spelling.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured<'a> {
+    /// The value.
+    pub value: Measure<'a>,
+    /// A gauge's value is a change of it.
+    pub relative: bool,
+    /// The rate in use.
+    pub rate: f64,
+    /// The client's time, if it is believed.
+    pub timestamp: Option<i64>,
+    /// Of the notes only those about rate and time.
+    pub notes: Notes,
+}
+
+/// The value of a skimmed line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure<'a> {
+    /// Finite.
+    Number(f64),
+    /// Not empty, at most 1,024 bytes.
+    Member(&'a str),
+}
+
+/// Looks at a line for the bytes that decide its series. `None` sends the caller to [`crate::read`]:
+/// for whatever has several samples, an unknown kind, several rates or times, or sections in more
+/// than two runs between them.
+// Hot path: runs once per line.
+pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
+    let colon = memchr2(b':', b'|', line)?;
+    if line[colon] != b':' || colon == 0 || line.starts_with(b"_e{") {
+        return None;
+    }
+    let rest = &line[colon + 1..];
+    let bar = memchr(b'|', rest)?;
+    let (value, behind) = (&rest[..bar], &rest[bar + 1..]);
+    let kind_end = memchr(b'|', behind).unwrap_or(behind.len());
+    let (kind, meter) = values::kind(&behind[..kind_end])?;
+
+    let mut skim = Skim {
+        spelling: Spelling { name: &line[..colon], kind, meter, sections: [b"", b""] },
+        value,
+        rate: None,
+        time: None,
+        dogstatsd: false,
+    };
+    skim.take_sections(&behind[kind_end..])?;
+    Some(skim)
+}
+
+impl<'a> Skim<'a> {
+    // `text` is empty or begins with the `|` of the first section.
+    fn take_sections(&mut self, text: &'a [u8]) -> Option<()> {
+        // Runs of sections that decide the series, each with the `|` before it.
+        let (mut runs, mut run_start, mut at) = (0, 0, 0);
+        while at < text.len() {
+            let start = at + 1;
+            let end = memchr(b'|', &text[start..]).map_or(text.len(), |bar| start + bar);
+            let section = Section::of(&text[start..end]);
+            self.dogstatsd |= section.is_dogstatsd();
+            let slot = match section {
+                Section::Rate(rate) => {
+                    // Behind a `:` in it another sample might begin.
+                    if memchr(b':', rate).is_some() {
+                        return None;
+                    }
+                    Some((&mut self.rate, rate))
+                }
+                Section::Time(time) => Some((&mut self.time, time)),
+                Section::Tags(_) | Section::Container(_) | Section::Ignored | Section::Unknown => {
+                    None
+                }
+            };
+            if let Some((slot, text_of_it)) = slot {
+                if slot.replace(text_of_it).is_some() {
+                    return None;
+                }
+                if at > run_start {
+                    *self.spelling.sections.get_mut(runs)? = &text[run_start..at];
+                    runs += 1;
+                }
+                run_start = end;
+            }
+            at = end;
+        }
+        if at > run_start {
+            *self.spelling.sections.get_mut(runs)? = &text[run_start..at];
+        }
+        Some(())
+    }
+
+    /// Judges what is this line's own. `None` sends the caller to [`crate::read`]: the value is
+    /// not one plain good one.
+    // Hot path: runs once per line.
+    pub fn measure(&self, read_as: ReadAs, now: i64) -> Option<Measured<'a>> {
+        let kind = self.spelling.kind;
+        let value = if kind == Kind::Set {
+            if self.value.is_empty() || self.value.len() > 1_024 {
+                return None;
+            }
+            Measure::Member(std::str::from_utf8(self.value).ok()?)
+        } else {
+            Measure::Number(number::number(self.value).ok()?)
+        };
+        let relative =
+            values::is_relative(kind, self.value, read_as.gauge_sign, self.dogstatsd);
+        let (rate, rate_note) = values::rate(kind, self.rate);
+        let (timestamp, time_note) = values::judged_time(kind, relative, self.time, now);
+        let mut notes = Notes::NONE;
+        rate_note.into_iter().chain(time_note).for_each(|note| notes.insert(note));
+        Some(Measured { value, relative, rate, timestamp, notes })
+    }
+}
