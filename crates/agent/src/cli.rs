@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Flags, HttpListen, ListenUrl};
+use crate::config::{Flags, HttpListen, ListenUrl, OutputUrl};
 use crate::{cat, check, demo, parse};
 
 const EXAMPLES: &str = "\
@@ -68,7 +68,7 @@ pub(crate) struct RunOptions {
     /// An output: file:DIR, avro+tcp://HOST:PORT, http://... or https://...; may be repeated,
     /// replaces the file's [default: file:<data-dir>/points]
     #[arg(long, value_name = "URL")]
-    output: Vec<ship::Destination>,
+    output: Vec<OutputUrl>,
     /// Time between flushes: 10s, 500ms, 1m [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_duration)]
     flush_interval: Option<Duration>,

@@ -9,6 +9,7 @@ mod listener;
 mod log;
 mod mesos;
 mod output;
+mod stages;
 mod text;
 
 use std::collections::HashSet;
@@ -17,13 +18,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use containers::{Containers, OnFailure, Ports};
+pub(crate) use containers::Containers;
 pub(crate) use identity::Identity;
 pub(crate) use limits::Limits;
 pub(crate) use listener::{ListenUrl, Listener, Sign};
 pub(crate) use log::{Format, Log};
 pub(crate) use mesos::Mesos;
-pub(crate) use output::Output;
+pub(crate) use output::{Output, OutputUrl};
 pub(crate) use text::{HttpListen, duration::parse as parse_duration};
 
 /// Everything that can be set, with nothing left to be found out but what the network says.
@@ -110,7 +111,7 @@ pub(crate) struct Flags {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) listen: Vec<ListenUrl>,
     pub(crate) http: Option<HttpListen>,
-    pub(crate) output: Vec<ship::Destination>,
+    pub(crate) output: Vec<OutputUrl>,
     pub(crate) flush_interval: Option<Duration>,
 }
 
@@ -177,10 +178,9 @@ impl Config {
             listener.complete(self.receive_buffer);
         }
         if self.outputs.is_empty() {
-            let points = self.data_dir.join("points");
-            self.outputs.push(Output::of(ship::Destination::File(points)));
+            self.outputs.push(Output::of(OutputUrl::dir(&self.data_dir.join("points"))));
         }
-        let mut taken = HashSet::new();
+        let mut taken = self.outputs.iter().map(|output| output.name.clone()).collect();
         for output in &mut self.outputs {
             output.complete(&mut taken);
         }

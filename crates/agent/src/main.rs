@@ -6,6 +6,8 @@ mod config;
 
 mod lifecycle;
 mod pipeline;
+mod front;
+mod shared;
 mod worker;
 mod claims;
 mod flush;

@@ -199,7 +199,7 @@ impl Sketch {
     /// What there is to tell of a sketch that is not empty.
     pub(crate) fn summary(&self, quantiles: &Quantiles) -> Summary {
         let squares_are_sound = self.squares.is_finite()
-            && (self.squares >= SOUND_SQUARES * self.count || self.min == self.max);
+            && (self.squares >= SOUND_SQUARES * self.count || self.max <= self.min);
         let stddev = if squares_are_sound {
             (self.squares.max(0.0) / self.count).sqrt()
         } else {
@@ -247,8 +247,10 @@ fn scaled_stddev(values: impl Iterator<Item = (f64, f64)>, count: f64) -> f64 {
     }
     let share = |weight: f64| weight / count;
     let mean: f64 = values.iter().map(|(value, weight)| value / largest * share(*weight)).sum();
-    let variance: f64 =
-        values.iter().map(|(value, weight)| (value / largest - mean).powi(2) * share(*weight)).sum();
+    let variance: f64 = values
+        .iter()
+        .map(|(value, weight)| (value / largest - mean).powi(2) * share(*weight))
+        .sum();
     (variance.sqrt() * largest).min(f64::MAX)
 }
 

@@ -30,18 +30,14 @@ pub(crate) fn no_such_path() -> Answer {
     let body = Bytes::from_static(b"404 page not found\n");
     let mut answer = of_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body);
     let sniff = HeaderName::from_static("x-content-type-options");
-    answer
-        .headers_mut()
-        .insert(sniff, HeaderValue::from_static("nosniff"));
+    answer.headers_mut().insert(sniff, HeaderValue::from_static("nosniff"));
     answer
 }
 
 /// The request lives at `location` for good; `None` if that cannot be a header's value.
 pub(crate) fn moved(location: &str) -> Option<Answer> {
     let mut answer = empty(StatusCode::MOVED_PERMANENTLY);
-    answer
-        .headers_mut()
-        .insert(LOCATION, HeaderValue::from_str(location).ok()?);
+    answer.headers_mut().insert(LOCATION, HeaderValue::from_str(location).ok()?);
     Some(answer)
 }
 
@@ -67,7 +63,5 @@ fn of_type(status: StatusCode, content_type: &'static str, body: Bytes) -> Answe
 }
 
 fn set_type(answer: &mut Answer, content_type: &'static str) {
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
 }

@@ -74,17 +74,11 @@ impl App {
         match unread {
             Unread::TooLarge => {
                 self.traffic.count(Event::TooLarge);
-                answer::text(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "The body is larger than 64 KiB",
-                )
+                answer::text(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KiB")
             }
             Unread::Stalled => {
                 self.traffic.count(Event::Cut);
-                answer::text(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "The request did not come in time",
-                )
+                answer::text(StatusCode::REQUEST_TIMEOUT, "The request did not come in time")
             }
             Unread::Broken => {
                 self.traffic.count(Event::Undecodable);
@@ -129,14 +123,11 @@ impl Views {
                     format!("The status could not be read within {STATUS_PATIENCE:?}"),
                 ),
             },
-            View::Health => well((self.health)().listeners),
+            View::Health => well(&(self.health)().listeners),
             View::Readiness => {
-                let Health {
-                    mut listeners,
-                    outputs,
-                } = (self.health)();
+                let Health { mut listeners, outputs } = (self.health)();
                 listeners.extend(outputs);
-                well(listeners)
+                well(&listeners)
             }
         }
     }
@@ -151,7 +142,7 @@ impl Views {
     }
 }
 
-fn well(reasons: Vec<String>) -> Answer {
+fn well(reasons: &[String]) -> Answer {
     if reasons.is_empty() {
         answer::text(StatusCode::OK, "ok")
     } else {

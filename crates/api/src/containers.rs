@@ -7,7 +7,7 @@ mod turns;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingest::{IngestError, Listeners};
 use metric::{Container, ContainerError, Source, check_container_id};
@@ -40,6 +40,8 @@ pub struct Registered {
     pub container: Container,
     /// Its port could not be had since the start: it is tried again and again.
     pub unbound: bool,
+    /// When this process registered it, or took it up from an earlier one.
+    pub since: Instant,
 }
 
 /// Why a container is not served.
@@ -64,7 +66,7 @@ pub struct ContainersCounts {
     pub unbound: u64,
     /// Those of them whose file is not on the disk as it should be.
     pub unsaved: u64,
-    /// Answers that did not wait longer for the disk.
+    /// Answers that were given before their change was on the disk.
     pub saved_late: u64,
     /// Files that were left behind, because too many removals waited for the disk.
     pub files_left: u64,
@@ -95,7 +97,9 @@ impl Containers {
     /// anything else takes a port: a registration might get one of theirs.
     ///
     /// One whose port is taken is kept: see [`Containers::retry_unbound`].
-    pub fn restore(&self, known: Vec<Container>) {
+    pub fn restore(&self, mut known: Vec<Container>) {
+        // One without a port is given one that none of the others has.
+        known.sort_by_key(|container| container.statsd_port == 0);
         for container in known {
             if let Err(error) = check_container_id(&container.container_id) {
                 warn!("a stored container is left out: {error}");
@@ -142,9 +146,7 @@ impl Containers {
         let registry = Arc::clone(&self.0);
         let id: Arc<str> = id.into();
         // It fails only when the runtime ends.
-        tokio::spawn(async move { registry.remove(&id).await })
-            .await
-            .unwrap_or(false)
+        tokio::spawn(async move { registry.remove(&id).await }).await.unwrap_or(false)
     }
 
     /// The container of this id.
@@ -154,12 +156,7 @@ impl Containers {
 
     /// All containers, by id.
     pub fn list(&self) -> Vec<Container> {
-        self.0
-            .state()
-            .held
-            .iter()
-            .map(|(id, held)| held.container(id))
-            .collect()
+        self.0.state().held.iter().map(|(id, held)| held.container(id)).collect()
     }
 
     /// All containers with their sources, by id.
@@ -168,6 +165,7 @@ impl Containers {
             source: Arc::clone(&held.source),
             container: held.container(id),
             unbound: held.unbound,
+            since: held.since,
         };
         self.0.state().held.iter().map(registered).collect()
     }
@@ -204,15 +202,8 @@ impl Containers {
     /// Tries again and again to get the ports that were taken at the start, until `stop`.
     pub async fn retry_unbound(&self, stop: CancellationToken) {
         let pause = self.0.config.retry;
-        while stop
-            .run_until_cancelled(tokio::time::sleep(pause))
-            .await
-            .is_some()
-        {
-            let unbound = self
-                .sources()
-                .into_iter()
-                .filter(|registered| registered.unbound);
+        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            let unbound = self.sources().into_iter().filter(|registered| registered.unbound);
             for Registered { container, .. } in unbound {
                 let id: Arc<str> = container.container_id.into();
                 let _turn = self.0.turns.take(&id).await;
@@ -253,8 +244,6 @@ impl std::error::Error for Refusal {}
 
 impl fmt::Debug for Containers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Containers")
-            .field("counts", &self.counts())
-            .finish_non_exhaustive()
+        f.debug_struct("Containers").field("counts", &self.counts()).finish_non_exhaustive()
     }
 }

@@ -43,33 +43,20 @@ impl FromStr for Endpoint {
                 tcp(rest.strip_prefix("//").unwrap_or(rest))
             }
         };
-        address.ok_or_else(|| ApiError::Address {
-            text: text.to_owned(),
-        })
+        address.ok_or_else(|| ApiError::Address { text: text.to_owned() })
     }
 }
 
 fn tcp(text: &str) -> Option<Endpoint> {
     let (host, port) = text.rsplit_once(':')?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let named = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
     let host = match bare {
-        Some(bare) => bare
-            .parse()
-            .is_ok_and(|ip: IpAddr| ip.is_ipv6())
-            .then_some(bare)?,
+        Some(bare) => bare.parse().is_ok_and(|ip: IpAddr| ip.is_ipv6()).then_some(bare)?,
         None => (!host.is_empty() && host.chars().all(named)).then_some(host)?,
     };
-    let port = port
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| port.parse().ok())??;
-    Some(Endpoint::Tcp {
-        host: host.to_owned(),
-        port,
-    })
+    let port = port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse().ok())??;
+    Some(Endpoint::Tcp { host: host.to_owned(), port })
 }
 
 impl fmt::Display for Endpoint {
@@ -94,11 +81,7 @@ mod tests {
             ("tcp://127.0.0.1:8126", "tcp://127.0.0.1:8126", true),
             ("tcp:localhost:0", "tcp://localhost:0", true),
             ("10.0.0.1:80", "tcp://10.0.0.1:80", false),
-            (
-                "node-1.example_a:65535",
-                "tcp://node-1.example_a:65535",
-                false,
-            ),
+            ("node-1.example_a:65535", "tcp://node-1.example_a:65535", false),
             ("tcp://[::1]:8126", "tcp://[::1]:8126", true),
             ("[::]:8126", "tcp://[::]:8126", false),
         ] {
@@ -129,10 +112,7 @@ mod tests {
             "/run/weir.sock",
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
-            assert!(
-                error.starts_with(&format!("`{text}` is no address")),
-                "{text}: {error}"
-            );
+            assert!(error.starts_with(&format!("`{text}` is no address")), "{text}: {error}");
         }
     }
 }

@@ -11,10 +11,7 @@ pub enum ApiError {
     Address { text: String },
     /// The name of the host is not known.
     #[error("cannot find the address of {endpoint}: {source}")]
-    Resolve {
-        endpoint: Endpoint,
-        source: io::Error,
-    },
+    Resolve { endpoint: Endpoint, source: io::Error },
     /// The socket file's directory is missing.
     #[error("cannot create the socket {}: its directory does not exist; create it first", path.display())]
     NoDirectory { path: PathBuf },
@@ -26,10 +23,7 @@ pub enum ApiError {
     Live { path: PathBuf },
     /// The address cannot be bound.
     #[error("cannot listen on {endpoint}: {source}")]
-    Bind {
-        endpoint: Endpoint,
-        source: io::Error,
-    },
+    Bind { endpoint: Endpoint, source: io::Error },
     /// The thread that saves containers cannot be started.
     #[error("cannot start the thread that saves containers: {source}")]
     Thread { source: io::Error },

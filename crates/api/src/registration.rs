@@ -36,11 +36,7 @@ pub(crate) async fn answer(
     if let Some(canonical) = canonical {
         let target = with_query(canonical, uri);
         let page = method == Method::GET;
-        let moved = if page {
-            answer::moved_with_page(&target)
-        } else {
-            answer::moved(&target)
-        };
+        let moved = if page { answer::moved_with_page(&target) } else { answer::moved(&target) };
         return moved.unwrap_or_else(answer::no_such_path);
     }
     match place {
@@ -48,10 +44,7 @@ pub(crate) async fn answer(
         Place::All => answer::json(StatusCode::OK, json(&containers.list())),
         Place::Entrance => register(containers, body).await,
         Place::One(id) if method == Method::GET => {
-            match std::str::from_utf8(&id)
-                .ok()
-                .and_then(|id| containers.get(id))
-            {
+            match std::str::from_utf8(&id).ok().and_then(|id| containers.get(id)) {
                 Some(container) => answer::json(StatusCode::OK, json(&container)),
                 None => not_found(&id),
             }

@@ -36,9 +36,7 @@ impl Request {
         if head.headers.contains_key(EXPECT) && body.size_hint().lower() > LARGEST_BODY as u64 {
             return Err(Unread::TooLarge);
         }
-        let body = timeout_at(deadline, read(body))
-            .await
-            .unwrap_or(Err(Unread::Stalled))?;
+        let body = timeout_at(deadline, read(body)).await.unwrap_or(Err(Unread::Stalled))?;
         Ok(Self { head, body })
     }
 }
@@ -58,9 +56,5 @@ async fn read(mut body: Incoming) -> Result<Bytes, Unread> {
             break;
         }
     }
-    if received > LARGEST_BODY {
-        Err(Unread::TooLarge)
-    } else {
-        Ok(kept.freeze())
-    }
+    if received > LARGEST_BODY { Err(Unread::TooLarge) } else { Ok(kept.freeze()) }
 }

@@ -5,15 +5,16 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -24,15 +25,22 @@ use crate::{ApiError, App, Endpoint, Event};
 use patient::Patient;
 use socket::{Accepted, Socket};
 
-/// How long a request may take to come in, and a connection may stand still. An idle or stalled
-/// one is promised to be closed within 5 s.
+/// How long a request may take to come in. An idle or stalled connection is promised to be closed
+/// within 5 s.
 const LONGEST_REQUEST: Duration = Duration::from_millis(4500);
+
+/// How long nothing may move on a connection. More than the above, so that who stalls in the middle
+/// of a body is told so.
+const LONGEST_STALL: Duration = Duration::from_millis(4800);
 
 /// How long a connection may last that keeps moving: a large answer to a slow reader.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(30);
 
 /// How long open connections are waited for when the server stops.
 const LONGEST_STOP: Duration = Duration::from_secs(1);
+
+/// How long a connection that has just come when the server stops may take to say what it wants.
+const LAST_CALL: Duration = Duration::from_millis(50);
 
 /// How many connections one server keeps open. One more is closed at once.
 const MOST_CONNECTIONS: usize = 256;
@@ -96,10 +104,10 @@ impl Server {
             let (app, stop) = (app.clone(), stop.clone());
             match accepted {
                 Accepted::Unix(stream) => {
-                    spawn(&tasks, &abandon, converse(stream, app, stop, permit))
+                    spawn(&tasks, &abandon, converse(stream, app, stop, permit));
                 }
                 Accepted::Tcp(stream) => {
-                    spawn(&tasks, &abandon, converse(stream, app, stop, permit))
+                    spawn(&tasks, &abandon, converse(stream, app, stop, permit));
                 }
             }
         }
@@ -115,7 +123,7 @@ impl Server {
         app.traffic.count(Event::AcceptFailed);
         if let Some(failures) = complaints.due() {
             warn!(
-                "{} cannot take a connection: {error} ({failures} failures since the last such line)",
+                "{} cannot take a connection: {error} ({failures} times since the last such line)",
                 self.endpoint
             );
         }
@@ -150,46 +158,58 @@ where
 {
     let deadline = Instant::now() + LONGEST_REQUEST;
     let traffic = Arc::clone(&app.traffic);
+    let head_came = Arc::new(AtomicBool::new(false));
+    let coming = Arc::clone(&head_came);
     let service = service_fn(move |request| {
+        coming.store(true, Ordering::Relaxed);
         let app = app.clone();
         async move {
             let request = Request::read(request, deadline).await;
             let mut answer = app.answer(request).await;
-            answer
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            let headers = answer.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
             Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(LONGEST_REQUEST)
         .keep_alive(false)
         // Who has said everything may close its side and still wait for the answer.
         .half_close(true)
         .title_case_headers(true)
         .max_header_size(LARGEST_HEAD)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Patient::new(stream, LONGEST_REQUEST)), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, LONGEST_STALL)), service);
     let mut connection = pin!(connection);
+    let too_late = async {
+        sleep_until(deadline).await;
+        if head_came.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let stopping = async {
+        stop.cancelled().await;
+        sleep(LAST_CALL).await;
+    };
     let conversation = async {
         tokio::select! {
-            result = connection.as_mut() => return result,
-            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            biased;
+            () = too_late => return None,
+            result = connection.as_mut() => return Some(result),
+            () = stopping => connection.as_mut().graceful_shutdown(),
         }
-        connection.await
+        Some(connection.await)
     };
     match timeout(LONGEST_CONNECTION, conversation).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) if is_late(&error) => traffic.count(Event::Cut),
-        Ok(Err(error)) if error.is_parse() => traffic.count(Event::Undecodable),
-        Ok(Err(error)) => debug!("a connection ended early: {error}"),
-        Err(_) => traffic.count(Event::Cut),
+        Ok(Some(Ok(()))) => {}
+        Ok(None) | Err(_) => traffic.count(Event::Cut),
+        Ok(Some(Err(error))) if is_stalled(&error) => traffic.count(Event::Cut),
+        Ok(Some(Err(error))) if error.is_parse() => traffic.count(Event::Undecodable),
+        Ok(Some(Err(error))) => debug!("a connection ended early: {error}"),
     }
 }
 
-fn is_late(error: &hyper::Error) -> bool {
-    let cause =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    error.is_timeout() || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+fn is_stalled(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }

@@ -112,10 +112,7 @@ mod tests {
             port: Some(31000),
             unbound: false,
             ended: true,
-            account: Account {
-                series: 7,
-                ..Account::default()
-            },
+            account: Account { series: 7, ..Account::default() },
         };
         let output = OutputStatus {
             name: "file".into(),
@@ -141,11 +138,8 @@ mod tests {
         };
         let written = serde_json::to_string(&status).unwrap();
         let none = r#"{"datagrams":0,"bytes":0,"samples":0}"#;
-        let place = |text: &str| {
-            written
-                .find(text)
-                .unwrap_or_else(|| panic!("{text} is not in {written}"))
-        };
+        let place =
+            |text: &str| written.find(text).unwrap_or_else(|| panic!("{text} is not in {written}"));
         let in_order = [
             r#"{"version":1,"boot_id":"00ff00ff00ff00ff","started":1,"now":2,"sources":[{"source":"container","#,
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,

@@ -1,16 +1,14 @@
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::labels::cut;
 
-// What of an answer is kept: far more than one agent runs, and a bound on what a wrong one costs.
-const ENTRIES: usize = 100_000;
+mod lenient;
 
-/// What GET_STATE says.
+use lenient::{Entries, Lenient};
+
+/// What `GET_STATE` says.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Launched ones first, then terminated, completed, queued and pending ones.
@@ -49,7 +47,7 @@ pub(crate) struct Framework {
     pub(crate) principal: String,
 }
 
-/// A container that GET_CONTAINERS lists.
+/// A container that `GET_CONTAINERS` lists.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) container: ContainerId,
@@ -59,7 +57,7 @@ pub(crate) struct Listed {
     pub(crate) executor_name: String,
 }
 
-/// What GET_AGENT says.
+/// What `GET_AGENT` says.
 #[derive(Debug, Default)]
 pub(crate) struct Agent {
     /// Empty until the agent has registered with its master.
@@ -83,7 +81,7 @@ impl ContainerId {
     }
 }
 
-/// What GET_CONTAINERS says.
+/// What `GET_CONTAINERS` says.
 #[derive(Debug, Default)]
 pub(crate) struct Containers {
     pub(crate) listed: Vec<Listed>,
@@ -91,7 +89,7 @@ pub(crate) struct Containers {
     pub(crate) unread: usize,
 }
 
-/// Reads a GET_STATE answer; what in it is of another shape is as if it were not there.
+/// Reads a `GET_STATE` answer; what in it is of another shape is as if it were not there.
 pub(crate) fn state(body: &[u8]) -> Result<State, String> {
     let text = String::from_utf8_lossy(body);
     let state: GetState = object(read(&text, "GET_STATE")?.get_state)?;
@@ -119,7 +117,7 @@ pub(crate) fn state(body: &[u8]) -> Result<State, String> {
     })
 }
 
-/// Reads a GET_CONTAINERS answer, in the same way, but a list that is none is an error: it must not
+/// Reads a `GET_CONTAINERS` answer, in the same way, but a list that is none is an error: it must not
 /// pass for an empty one.
 pub(crate) fn containers(body: &[u8]) -> Result<Containers, String> {
     let text = String::from_utf8_lossy(body);
@@ -137,7 +135,7 @@ pub(crate) fn containers(body: &[u8]) -> Result<Containers, String> {
     Ok(Containers { listed: listed.collect(), unread })
 }
 
-/// Reads a GET_AGENT answer, in the same way as a GET_STATE one.
+/// Reads a `GET_AGENT` answer, in the same way as a `GET_STATE` one.
 pub(crate) fn agent(body: &[u8]) -> Result<Agent, String> {
     let text = String::from_utf8_lossy(body);
     let answer: GetAgent = object(read(&text, "GET_AGENT")?.get_agent)?;
@@ -156,7 +154,9 @@ fn read<'a>(text: &'a str, kind: &str) -> Result<Answer<'a>, String> {
 // A derived struct would take an array, too.
 fn object<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, String> {
     match raw {
-        Some(raw) if raw.get().starts_with('{') => serde_json::from_str(raw.get()).map_err(unreadable),
+        Some(raw) if raw.get().starts_with('{') => {
+            serde_json::from_str(raw.get()).map_err(unreadable)
+        }
         _ => Err("the answer is empty".to_owned()),
     }
 }
@@ -180,6 +180,7 @@ struct Answer<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_field_names)] // Mesos's names
 struct GetState {
     get_tasks: Lenient<GetTasks>,
     get_executors: Lenient<GetExecutors>,
@@ -346,56 +347,6 @@ impl From<FrameworkAnswer> for Framework {
 
 type Text = Lenient<String>;
 type List<T> = Lenient<Entries<T>>;
-
-/// A value, or its default where it is of another shape: one odd field costs nothing else.
-#[derive(Default)]
-struct Lenient<T>(T);
-
-impl<'de, T: DeserializeOwned + Default> Deserialize<'de> for Lenient<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_str(raw.get()).unwrap_or_default()))
-    }
-}
-
-/// The elements that are of the right shape, read one by one.
-struct Entries<T> {
-    read: Vec<T>,
-    unread: usize,
-}
-
-impl<T> Default for Entries<T> {
-    fn default() -> Self {
-        Self { read: Vec::new(), unread: 0 }
-    }
-}
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(EntriesVisitor(PhantomData))
-    }
-}
-
-struct EntriesVisitor<T>(PhantomData<T>);
-
-impl<'de, T: DeserializeOwned> Visitor<'de> for EntriesVisitor<T> {
-    type Value = Entries<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Entries::default();
-        while let Some(raw) = seq.next_element::<&RawValue>()? {
-            match serde_json::from_str(raw.get()) {
-                Ok(entry) if entries.read.len() < ENTRIES => entries.read.push(entry),
-                _ => entries.unread += 1,
-            }
-        }
-        Ok(entries)
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,9 @@ use std::collections::HashMap;
 use metric::Dimensions;
 
 use crate::answer::{Containers, Framework, Listed, State, Task};
-use crate::labels::{LabelRules, cut};
+use crate::labels::LabelRules;
 
-// Mesos bounds ids at 255 bytes, but not names.
+// Mesos bounds ids at 255 bytes, but not names. A longer text is cut.
 const TEXT_BYTES: usize = 1024;
 
 // As deep as one reader follows an id.
@@ -87,7 +87,7 @@ impl Census {
 
     fn place_tasks(&mut self) {
         for (index, task) in self.tasks.iter().enumerate() {
-            if task.executor_id.is_empty() {
+            if task.executor_id.is_empty() && !task.id.is_empty() {
                 let key = (task.framework_id.clone(), task.id.clone());
                 self.commanded.entry(key).or_insert(index);
             }
@@ -149,19 +149,20 @@ impl Census {
         };
         self.find_executor(place, task, &mut found);
         if let Some(framework) = self.frameworks.get(&found.framework_id) {
-            found.framework_name = cut(&framework.name, TEXT_BYTES).to_owned();
-            found.framework_role = cut(&framework.role, TEXT_BYTES).to_owned();
-            found.framework_principal = cut(&framework.principal, TEXT_BYTES).to_owned();
+            found.framework_name.clone_from(&framework.name);
+            found.framework_role.clone_from(&framework.role);
+            found.framework_principal.clone_from(&framework.principal);
         }
         let mut left_out = 0;
         if let Some(task) = task {
             found.task_id.clone_from(&task.id);
-            found.task_name = cut(&task.name, TEXT_BYTES).to_owned();
+            found.task_name.clone_from(&task.name);
             (found.labels, left_out) = rules.choose(&task.labels);
         }
         let is_standalone = found.framework_id.is_empty()
             && self.with_ancestors(place).last().is_some_and(|root| root.listed.is_some());
         let complete = task.is_some() || place.nested_task.is_some() || is_standalone;
+        bound(&mut found);
         Some(Finding { dimensions: found, complete, left_out })
     }
 
@@ -188,7 +189,7 @@ impl Census {
         }
         for (framework_id, executor_id) in claims {
             if found.framework_id.is_empty() {
-                found.framework_id = framework_id.clone();
+                found.framework_id.clone_from(&framework_id);
             }
             if found.executor_id.is_empty() && framework_id == found.framework_id {
                 found.executor_id = executor_id;
@@ -196,7 +197,7 @@ impl Census {
         }
         let executor = (found.framework_id.clone(), found.executor_id.clone());
         if let Some(name) = self.executors.get(&executor) {
-            found.executor_name = cut(name, TEXT_BYTES).to_owned();
+            found.executor_name.clone_from(name);
         }
     }
 
@@ -212,6 +213,22 @@ impl Place {
         if self.parent.is_none() {
             self.parent = parent.map(str::to_owned);
         }
+    }
+}
+
+fn bound(found: &mut Dimensions) {
+    for text in [
+        &mut found.parent_container_id,
+        &mut found.framework_id,
+        &mut found.framework_name,
+        &mut found.framework_role,
+        &mut found.framework_principal,
+        &mut found.executor_id,
+        &mut found.executor_name,
+        &mut found.task_id,
+        &mut found.task_name,
+    ] {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES));
     }
 }
 

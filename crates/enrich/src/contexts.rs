@@ -13,7 +13,7 @@ use crate::census::Census;
 use crate::identity::Found;
 use crate::labels::LabelRules;
 use crate::mesos::Mesos;
-use crate::{Error, Identity, IdentityConfig, MesosConfig, Poller};
+use crate::{Config, Error, Identity, IdentityConfig, Poller, Reconcile};
 
 mod entry;
 #[cfg(test)]
@@ -22,67 +22,17 @@ mod tests;
 use entry::{Entry, Life};
 
 // A removed container's context is kept for so long, for batches that are still on their way.
-const LINGER: Duration = Duration::from_secs(5 * 60);
+const LINGER: Duration = Duration::from_mins(5);
 
 // And for so many of them.
 const REMOVED: usize = 10_000;
 
 // As for containers that only a client spoke of: so many, and so long after the last word.
 const CLAIMED: usize = 10_000;
-const CLAIM_LIFE: Duration = Duration::from_secs(10 * 60);
+const CLAIM_LIFE: Duration = Duration::from_mins(10);
 
 // What the agent has not taken yet is told again later.
 const RETIRED: usize = 64;
-
-/// How who is who is found out.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Who this node is.
-    pub identity: IdentityConfig,
-    /// The Mesos agent of this node; `None`: there is none, and containers have nothing but their
-    /// ids.
-    pub mesos: Option<MesosConfig>,
-    /// Which labels of a task its points carry.
-    pub labels: LabelRules,
-    /// Between two looks at everything, and between two tries at what is missing of the identity; up
-    /// to a tenth is added. Default 60 s.
-    pub refresh: Duration,
-    /// How many polls for new containers may follow each other. Default 4.
-    pub burst: u32,
-    /// How long one of these takes to come back. Default 5 s.
-    pub every: Duration,
-    /// Which containers are retired without a DELETE; `None`: none.
-    pub reconcile: Option<Reconcile>,
-}
-
-/// When a container is taken for gone whose DELETE never came.
-#[derive(Clone, Copy, Debug)]
-pub struct Reconcile {
-    /// Mesos must not have it in any answer for so long, in two at least. Default 60 s.
-    pub apart: Duration,
-    /// It must have been registered, or taken up at the start, so long ago. Default 10 min.
-    pub age: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            identity: IdentityConfig::default(),
-            mesos: None,
-            labels: LabelRules::default(),
-            refresh: Duration::from_secs(60),
-            burst: 4,
-            every: Duration::from_secs(5),
-            reconcile: Some(Reconcile::default()),
-        }
-    }
-}
-
-impl Default for Reconcile {
-    fn default() -> Self {
-        Self { apart: Duration::from_secs(60), age: Duration::from_secs(10 * 60) }
-    }
-}
 
 /// Who a source is, at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +48,7 @@ pub struct Context {
 pub struct Health {
     /// Polls, whatever came of them.
     pub polls: u64,
-    /// Those of them in which GET_STATE or GET_CONTAINERS failed.
+    /// Those of them in which `GET_STATE` or `GET_CONTAINERS` failed.
     pub failures: u64,
     /// When both last succeeded.
     pub last_success: Option<SystemTime>,
@@ -282,7 +232,12 @@ impl Contexts {
     }
 
     /// Tells of registered containers that Mesos does not have any more.
-    pub(crate) fn reconcile(&self, census: &Census, rule: Reconcile, retire: &mpsc::Sender<String>) {
+    pub(crate) fn reconcile(
+        &self,
+        census: &Census,
+        rule: Reconcile,
+        retire: &mpsc::Sender<String>,
+    ) {
         let now = Instant::now();
         for mut item in self.0.entries.iter_mut() {
             let (container_id, entry) = item.pair_mut();
@@ -380,9 +335,10 @@ impl Shared {
             && let Some((at, container_id)) = removed.pop_front()
         {
             // It may have been registered again meanwhile.
-            self.entries.remove_if(&container_id, |_, entry| {
-                matches!(entry.life, Life::Removed(then) if then == at)
-            });
+            self.entries.remove_if(
+                &container_id,
+                |_, entry| matches!(entry.life, Life::Removed(then) if then == at),
+            );
         }
     }
 }

@@ -79,8 +79,9 @@ impl Directory {
     fn replace(&self, container: &Container) -> io::Result<()> {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.path.join(name::temporary(number));
-        let written = write(&temporary, container)
-            .and_then(|()| fs::rename(&temporary, self.path.join(name::of(&container.container_id))));
+        let written = write(&temporary, container).and_then(|()| {
+            fs::rename(&temporary, self.path.join(name::of(&container.container_id)))
+        });
         if let Err(error) = written {
             // Not worth a word of its own: the next start removes it.
             let _ = fs::remove_file(&temporary);

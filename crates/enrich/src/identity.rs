@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt as _;
 use tracing::warn;
 
+use crate::answer::Agent;
 use crate::directory::read_bounded;
 
 /// Who this node is. An empty text is not known yet.
@@ -97,6 +98,16 @@ impl Identity {
 }
 
 impl Found {
+    /// Takes what the Mesos agent says of itself; before it has registered it has no id.
+    pub(crate) fn hear(&mut self, agent: Agent) {
+        if !agent.id.is_empty() {
+            self.agent_id = agent.id;
+        }
+        if !agent.hostname.is_empty() {
+            self.agent_hostname = agent.hostname;
+        }
+    }
+
     /// Looks in those places of this node that have not answered yet.
     pub(crate) async fn look_around(&mut self, config: &IdentityConfig) {
         if config.cluster_id.is_empty() && self.cluster_id.is_none() {
@@ -107,7 +118,9 @@ impl Found {
         if config.host.is_empty() && self.address.is_none() && config.detect_ip.is_file() {
             match detect_ip(&config.detect_ip, Duration::from_secs(10)).await {
                 Ok(address) => self.address = Some(address),
-                Err(error) => warn!(script = %config.detect_ip.display(), %error, "no address of this node yet"),
+                Err(error) => {
+                    warn!(script = %config.detect_ip.display(), %error, "no address of this node yet");
+                }
             }
         }
     }

@@ -7,18 +7,25 @@
 //! outlive the process, and [`container_of`] names the container of a process.
 #![forbid(unsafe_code)]
 
-mod directory;
+mod contexts;
+
+mod poller;
+
 mod identity;
 mod mesos;
+
 mod answer;
 mod census;
 mod labels;
-mod contexts;
-mod poller;
+
+mod directory;
 mod peer;
+
+mod config;
 mod error;
 
-pub use contexts::{Config, Context, Contexts, Health, Reconcile};
+pub use config::{Config, Reconcile};
+pub use contexts::{Context, Contexts, Health};
 pub use directory::{Directory, Loaded};
 pub use error::Error;
 pub use identity::{Identity, IdentityConfig};

@@ -19,7 +19,7 @@ use credentials::Session;
 const REFUSAL_BYTES: usize = 64 * 1024;
 
 /// How the Mesos agent of this node is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MesosConfig {
     /// `http://HOST:PORT` or `https://HOST:PORT`, usually port 5051.
     pub url: String,
@@ -46,13 +46,30 @@ impl MesosConfig {
     }
 }
 
+// Without the address, which may hold a password.
+impl fmt::Debug for MesosConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MesosConfig")
+            .field("ca_file", &self.ca_file)
+            .field("credentials", &self.credentials)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Asks the agent's v1 operator API, one call at a time, over connections that are used again.
-#[derive(Debug)]
 pub(crate) struct Mesos {
     client: Client,
     endpoint: Url,
     session: Session,
     answer_bytes: usize,
+}
+
+// As that of the configuration.
+impl fmt::Debug for Mesos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesos").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -46,8 +46,8 @@ fn of_hex(path: &str) -> Option<&str> {
         let (before, id) = part.split_at_checked(part.len().checked_sub(64)?)?;
         let is_id = id.bytes().all(|byte| byte.is_ascii_hexdigit());
         // A `conmon` is the container's monitor, which runs outside of it.
-        let is_container = before.is_empty()
-            || before.ends_with(['-', ':']) && !before.ends_with("conmon-");
+        let is_container =
+            before.is_empty() || before.ends_with(['-', ':']) && !before.ends_with("conmon-");
         (is_id && is_container).then_some(id)
     })
 }
@@ -65,7 +65,10 @@ mod tests {
         let mesos = "5f0b3a9c-b8f8-4b86-9f1e-3a6d1a1ab0aa";
         for (cgroup, container) in [
             (format!("11:memory:/mesos/{mesos}\n1:name=systemd:/mesos/{mesos}\n"), Some(mesos)),
-            (format!("4:cpu,cpuacct:/mesos/{mesos}/mesos/child/mesos/grandchild"), Some("grandchild")),
+            (
+                format!("4:cpu,cpuacct:/mesos/{mesos}/mesos/child/mesos/grandchild"),
+                Some("grandchild"),
+            ),
             (format!("0::/mesos/{mesos}/leaf"), Some(mesos)),
             (format!("0::/mesos/{mesos}/mesos/child/leaf"), Some("child")),
             (format!("0::/mesos/{mesos}/own/mesos/forged"), Some(mesos)),
@@ -82,7 +85,10 @@ mod tests {
             (format!("0::/kubepods/burstable/pod9d5c/{HEX}"), Some(HEX)),
             (format!("0::/kubepods.slice/pod9d5c.slice/cri-containerd-{HEX}.scope"), Some(HEX)),
             (format!("0::/kubepods.slice/pod9d5c.slice/crio-{HEX}.scope"), Some(HEX)),
-            (format!("0::/system.slice/containerd.service/pod9d5c:cri-containerd:{HEX}"), Some(HEX)),
+            (
+                format!("0::/system.slice/containerd.service/pod9d5c:cri-containerd:{HEX}"),
+                Some(HEX),
+            ),
             (format!("0::/x{HEX}"), None),
             ("0::/user.slice/user-1000.slice/session-1.scope".to_owned(), None),
             ("0::/".to_owned(), None),

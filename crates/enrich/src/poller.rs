@@ -5,8 +5,9 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::Config;
 use crate::census::Census;
-use crate::contexts::{Config, Contexts};
+use crate::contexts::Contexts;
 use crate::identity::Found;
 use crate::mesos::Mesos;
 
@@ -14,7 +15,10 @@ mod bucket;
 
 use bucket::Bucket;
 
-const LOG_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_mins(1);
+
+// A clock has an end, and nothing may panic there.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// Finds out who is who, for [`Contexts`], as long as it runs.
 ///
@@ -27,7 +31,8 @@ pub struct Poller {
     config: Config,
     mesos: Option<Mesos>,
     retire: mpsc::Sender<String>,
-    warned: Option<Instant>,
+    /// Whether the last that was logged is a failure, and when that was.
+    logged: Option<(bool, Instant)>,
 }
 
 impl Poller {
@@ -37,7 +42,7 @@ impl Poller {
         mesos: Option<Mesos>,
         retire: mpsc::Sender<String>,
     ) -> Self {
-        Self { contexts, config, mesos, retire, warned: None }
+        Self { contexts, config, mesos, retire, logged: None }
     }
 
     /// Runs until it is cancelled. Wants a runtime with I/O and time.
@@ -81,16 +86,14 @@ impl Poller {
         self.contexts.asking();
         let mut errors = Vec::new();
         let state = mesos.state().await.map_err(|error| errors.push(error.to_string())).ok();
-        let containers = mesos.containers().await.map_err(|error| errors.push(error.to_string())).ok();
+        let containers =
+            mesos.containers().await.map_err(|error| errors.push(error.to_string())).ok();
         let whole = errors.is_empty();
         if self.config.identity.agent_id.is_empty()
             && (refreshes || self.contexts.identity().agent_id.is_empty())
         {
             match mesos.agent().await {
-                Ok(agent) => self.contexts.learn(|found| {
-                    found.agent_id = agent.id;
-                    found.agent_hostname = agent.hostname;
-                }),
+                Ok(agent) => self.contexts.learn(|found| found.hear(agent)),
                 Err(error) => errors.push(error.to_string()),
             }
         }
@@ -106,20 +109,22 @@ impl Poller {
         self.contexts.polled(!whole, (!errors.is_empty()).then(|| errors.join("; ")));
     }
 
+    // A change is told, and a failure again and again, but once a minute at most.
     fn tell(&mut self, errors: &[String]) {
-        let now = Instant::now();
-        match self.warned {
-            Some(_) if errors.is_empty() => {
-                info!("the Mesos agent answers again");
-                self.warned = None;
-            }
-            Some(last) if now < last + LOG_EVERY => {}
-            _ if errors.is_empty() => {}
-            _ => {
-                warn!(error = errors.join("; "), "the Mesos agent does not tell who containers are");
-                self.warned = Some(now);
-            }
+        let (now, fails) = (Instant::now(), !errors.is_empty());
+        let (failed, recent) = match self.logged {
+            Some((failed, at)) => (failed, now < at + LOG_EVERY),
+            None => (false, false),
+        };
+        if recent || !fails && !failed {
+            return;
         }
+        if fails {
+            warn!(error = errors.join("; "), "the Mesos agent does not tell who containers are");
+        } else {
+            info!("the Mesos agent answers again");
+        }
+        self.logged = Some((fails, now));
     }
 }
 
@@ -140,5 +145,5 @@ async fn look_around(contexts: &Contexts, config: &Config) {
 // reconciling counts on the time between two.
 fn jittered(time: Duration) -> Duration {
     let random = RandomState::new().hash_one(()) as f64 / u64::MAX as f64;
-    time.mul_f64(1.0 + random / 10.0)
+    time.min(LONGEST).mul_f64(1.0 + random / 10.0)
 }

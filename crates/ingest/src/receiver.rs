@@ -1,10 +1,12 @@
 //! The hot side: one worker's sockets.
 
-mod closing;
 mod poll;
 mod rest;
-mod seldom;
+
+mod closing;
 mod sockets;
+
+mod seldom;
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -285,6 +287,7 @@ impl Receiver {
         }
         self.poll.unwatch(socket);
         if !socket.is_cut_off() {
+            self.paused.retain(|(paused, _)| *paused != key);
             self.paused.push((key, Instant::now() + PAUSE));
         }
     }

@@ -146,7 +146,7 @@ impl Default for Retry {
     fn default() -> Self {
         Self {
             first: Duration::from_secs(1),
-            most: Duration::from_secs(60),
+            most: Duration::from_mins(1),
             timeout: Duration::from_secs(30),
         }
     }

@@ -43,7 +43,9 @@ pub enum ShipError {
         source: io::Error,
     },
     /// The HTTP client cannot be set up.
-    #[error("cannot set up HTTPS for output {name}: {problem}; are the system's CA certificates installed?")]
+    #[error(
+        "cannot set up HTTPS for output {name}: {problem}; are the system's CA certificates installed?"
+    )]
     Client {
         /// The output.
         name: String,

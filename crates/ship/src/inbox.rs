@@ -87,7 +87,8 @@ impl Inbox {
     /// Waits for the next item; `None` when the inbox is closed and empty.
     pub(crate) fn take(&self) -> Option<Item> {
         let state = lock(&self.state);
-        let waited = self.arrived.wait_while(state, |state| state.items.is_empty() && !state.closed);
+        let waited =
+            self.arrived.wait_while(state, |state| state.items.is_empty() && !state.closed);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let item = state.items.pop_front();
         if let Some(Item::Batch(batch)) = &item {
@@ -120,15 +121,15 @@ mod tests {
     fn full_inbox() -> (Arc<Account>, Inbox) {
         let account = Arc::new(Account::new("o".into(), true));
         let inbox = Inbox::new(10, Arc::clone(&account));
-        inbox.offer(&counters(0, 8), &mut Duration::ZERO);
+        inbox.offer(&counters(0, 8), &mut Duration::default());
         (account, inbox)
     }
 
     #[test]
     fn an_inbox_without_room_drops_the_batch() {
         let (account, inbox) = full_inbox();
-        inbox.offer(&counters(8, 3), &mut Duration::ZERO);
-        inbox.offer(&counters(11, 2), &mut Duration::ZERO);
+        inbox.offer(&counters(8, 3), &mut Duration::default());
+        inbox.offer(&counters(11, 2), &mut Duration::default());
         let ledger = account.ledger();
         assert_eq!((ledger.offered, ledger.queued), (13, 10));
         assert_eq!(ledger.dropped.get(DropReason::QueueFull), 3);
@@ -138,7 +139,7 @@ mod tests {
     fn a_batch_larger_than_the_bound_is_taken_by_an_empty_inbox() {
         let account = Arc::new(Account::new("o".into(), true));
         let inbox = Inbox::new(10, Arc::clone(&account));
-        inbox.offer(&counters(0, 30), &mut Duration::ZERO);
+        inbox.offer(&counters(0, 30), &mut Duration::default());
         assert_eq!(account.ledger().dropped.total(), 0);
     }
 
@@ -163,7 +164,7 @@ mod tests {
     fn a_waiting_flush_goes_on_as_soon_as_there_is_room() {
         let (account, inbox) = full_inbox();
         std::thread::scope(|scope| {
-            scope.spawn(|| inbox.offer(&counters(8, 8), &mut Duration::from_secs(60)));
+            scope.spawn(|| inbox.offer(&counters(8, 8), &mut Duration::from_mins(1)));
             assert!(matches!(inbox.take(), Some(Item::Batch(_))));
             assert!(matches!(inbox.take(), Some(Item::Batch(_))));
         });
@@ -176,7 +177,7 @@ mod tests {
         inbox.end_flush();
         inbox.end_flush();
         inbox.close();
-        inbox.offer(&counters(8, 1), &mut Duration::from_secs(60));
+        inbox.offer(&counters(8, 1), &mut Duration::from_mins(1));
         assert!(matches!(inbox.take(), Some(Item::Batch(_))));
         assert!(matches!(inbox.take(), Some(Item::EndOfFlush)));
         assert!(inbox.take().is_none());

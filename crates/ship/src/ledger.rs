@@ -113,7 +113,7 @@ struct Told {
     since: u64,
 }
 
-const LOG_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
 impl Told {
     /// The number to log now, if a minute has passed since the last time.
@@ -202,12 +202,12 @@ impl Account {
     }
 
     /// An attempt failed and will be repeated; logged once a minute.
-    pub(crate) fn retry(&self, error: String) {
+    pub(crate) fn retry(&self, error: &str) {
         let mut state = lock(&self.state);
         state.ledger.retries += 1;
         let told = state.failures_told.tell(1);
         let output = told.map(|_| state.ledger.name.clone());
-        state.ledger.last_error = Some(error.clone());
+        state.ledger.last_error = Some(error.to_owned());
         drop(state);
         if let (Some(failures), Some(output)) = (told, output) {
             tracing::warn!(output, failures, error, "not delivered, will be tried again");
@@ -245,7 +245,7 @@ mod tests {
         account.offer(10);
         account.acknowledge(4);
         account.lose(1, DropReason::Refused);
-        account.retry("connection refused".into());
+        account.retry("connection refused");
         let written = serde_json::to_string(&account.ledger()).unwrap();
         let expected = concat!(
             r#"{"name":"o","offered":10,"acknowledged":4,"queued":5,"dropped":{"queue_full":0,"#,

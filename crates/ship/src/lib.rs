@@ -14,17 +14,17 @@ mod config;
 mod error;
 mod outputs;
 
-mod inbox;
 mod encode;
+mod inbox;
 mod queue;
 mod sink;
 
 mod ledger;
 mod retry;
 
-pub mod schema;
 mod ocf;
 pub mod read;
+pub mod schema;
 
 mod sync;
 

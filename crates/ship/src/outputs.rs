@@ -148,13 +148,8 @@ impl Output {
         let encoder = Encoder::new(config, boot_id, Arc::clone(&account), Arc::clone(&queue));
         let (running, ended) = mpsc::channel();
         let task = start_sink(config, boot_id, runtime, (&queue, &account), running)?;
-        let output = Self {
-            account,
-            inbox: Arc::clone(&inbox),
-            queue,
-            ended: Mutex::new(ended),
-            task,
-        };
+        let output =
+            Self { account, inbox: Arc::clone(&inbox), queue, ended: Mutex::new(ended), task };
         start_thread(&name, "encode", move || encoder.run(&inbox))?;
         tracing::info!(output = name, destination = %config.destination, "output started");
         Ok(output)

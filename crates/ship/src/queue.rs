@@ -153,10 +153,6 @@ impl Queue {
         self.wake();
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closing.is_cancelled()
-    }
-
     /// Closes, and forgets what is in: its points are the account's to settle.
     pub(crate) fn abandon(&self) {
         let mut state = lock(&self.state);
@@ -177,13 +173,13 @@ impl Queue {
     /// Waits before the next attempt; not as long when the queue closes, for then time is short.
     /// Returns whether there is anything left to attempt.
     pub(crate) async fn pause(&self, wait: Duration) -> bool {
-        if !self.is_closed() {
+        if self.closing.is_cancelled() {
+            tokio::time::sleep(wait.min(HURRY)).await;
+        } else {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.closing.cancelled() => {}
             }
-        } else {
-            tokio::time::sleep(wait.min(HURRY)).await;
         }
         self.has_work()
     }
@@ -193,9 +189,8 @@ impl Queue {
         let state = lock(&self.state);
         let closed = state.closed;
         let wait = if closed { wait.min(HURRY) } else { wait };
-        let waited = self.changed_for_thread.wait_timeout_while(state, wait, |state| {
-            state.closed == closed
-        });
+        let waited =
+            self.changed_for_thread.wait_timeout_while(state, wait, |state| state.closed == closed);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.has_work()
     }
@@ -284,13 +279,13 @@ mod tests {
     async fn a_closed_queue_gives_out_what_it_has_and_ends_every_pause() {
         let (_, queue) = queue(10);
         let begun = tokio::time::Instant::now();
-        let (work_left, ()) = tokio::join!(queue.pause(Duration::from_secs(60)), async {
+        let (work_left, ()) = tokio::join!(queue.pause(Duration::from_mins(1)), async {
             queue.push(payload(1, 1));
             queue.close();
         });
         assert!(work_left);
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(queue.pause(Duration::from_secs(60)).await);
+        assert!(queue.pause(Duration::from_mins(1)).await);
         assert_eq!(begun.elapsed(), HURRY, "further attempts come soon, but not at once");
         assert_eq!(queue.take().await, Some(payload(1, 1)));
         assert_eq!(queue.take().await, None);

@@ -19,14 +19,15 @@
 mod framing;
 mod reading;
 
-mod line;
-mod values;
-mod sections;
-mod name;
-mod tags;
 mod event;
-mod number;
+mod line;
 mod lossy;
+mod name;
+mod number;
+mod pieces;
+mod sections;
+mod tags;
+mod values;
 
 mod skim;
 mod write;

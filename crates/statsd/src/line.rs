@@ -1,9 +1,10 @@
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 use metric::{Notes, ReadAs, Reason};
-use smallvec::SmallVec;
 
+use crate::lossy::Decoder;
+use crate::pieces::{cut_near, pieces};
 use crate::reading::Reading;
-use crate::sections::{Parts, Sections};
+use crate::sections::Sections;
 use crate::values::{self, Common, RawSample};
 use crate::{event, name, tags};
 
@@ -13,105 +14,125 @@ const LONGEST_NAME: usize = 1_024;
 /// seconds and decides which times are believed.
 // Hot path where the memo does not know a line: no allocation for an ordinary one.
 pub fn read(line: &[u8], read_as: ReadAs, now: i64) -> Reading<'_> {
-    if line.starts_with(b"_e{") {
-        event::read_event(line)
+    let mut reading = Reading::default();
+    let outcome = if line.starts_with(b"_e{") {
+        event::read_event(line, &mut reading)
     } else if line.starts_with(b"_sc|") {
-        event::read_check(line)
+        event::read_check(line, &mut reading)
     } else {
-        match memchr2(b':', b'|', line) {
-            Some(colon) if line[colon] == b':' => read_metric(line, colon, read_as, now),
-            Some(_) | None => Reading::refused(Reason::NoValue, line),
-        }
+        read_metric(line, read_as, now, &mut reading)
+    };
+    if let Err(reason) = outcome {
+        reading = Reading::refused(reason, line);
     }
+    reading
 }
 
-fn read_metric(line: &[u8], colon: usize, read_as: ReadAs, now: i64) -> Reading<'_> {
-    let (name_text, rest) = (&line[..colon], &line[colon + 1..]);
-    let mut reading = Reading::default();
+fn read_metric<'a>(
+    line: &'a [u8],
+    read_as: ReadAs,
+    now: i64,
+    reading: &mut Reading<'a>,
+) -> Result<(), Reason> {
+    let colon = memchr2(b':', b'|', line).filter(|at| line[*at] == b':').ok_or(Reason::NoValue)?;
+    let decoder = Decoder::of(line);
     let mut notes = Notes::NONE;
 
     let (name, has_name_tags) =
-        name::name(name_text, read_as.name_tags, &mut reading.tags, &mut notes);
-    let (mut samples, sections) = split(rest);
+        name::read(&line[..colon], read_as.name_tags, &decoder, &mut reading.tags, &mut notes);
+    let Split { mut first, mut further, sections } = split(&line[colon + 1..]);
     let mut said = Sections::default();
-    for part in sections {
-        said.add(part, &mut reading.tags, &mut notes);
+    for section in sections.into_iter().flat_map(|sections| pieces(sections, b'|')) {
+        said.add(section, &decoder, &mut reading.tags, &mut notes);
     }
-    if let (Some(rate), Some(last)) = (said.rate, samples.last_mut()) {
-        last.rate = Some(rate);
+    if said.rate.is_some() {
+        further.last_mut().unwrap_or(&mut first).rate = said.rate;
     }
 
-    let refused = if name.is_empty() {
-        Some(Reason::EmptyName)
-    } else if name.len() > LONGEST_NAME {
-        Some(Reason::TooLong)
-    } else if let Err(reason) = tags::finish(&mut reading.tags) {
-        Some(reason)
-    } else if has_name_tags && values::begins_badly(&samples[0]) {
-        Some(Reason::BadValue)
-    } else {
-        None
-    };
-    if let Some(reason) = refused {
-        return Reading::refused(reason, line);
+    if name.is_empty() {
+        return Err(Reason::EmptyName);
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(Reason::TooLong);
+    }
+    tags::finish(&mut reading.tags)?;
+    if has_name_tags && values::begins_badly(&first) {
+        return Err(Reason::BadValue);
     }
 
     reading.name = name;
-    reading.container_id = said.container_id(&mut notes);
+    reading.container_id = said.container_id(&decoder, &mut notes);
     let common = Common {
         gauge_sign: read_as.gauge_sign,
         now,
         time: said.time,
         dogstatsd: said.dogstatsd,
+        decoder,
     };
-    for sample in &samples {
-        values::read(sample, &common, &mut reading);
+    values::read(&first, &common, reading);
+    for sample in &further {
+        values::read(sample, &common, reading);
     }
     if !reading.parts.is_empty() {
         reading.notes = reading.notes.union(notes);
     }
-    reading
+    Ok(())
 }
 
-/// Splits what follows the name into samples, at least one, and the sections behind them.
-///
-/// The first part is values, the second a kind, whatever they look like. A `:` in a kind part
-/// begins the next sample's values, and so does one in a rate that follows a kind part directly or
-/// behind other rates.
-fn split(text: &[u8]) -> (SmallVec<[RawSample<'_>; 1]>, impl Iterator<Item = &[u8]>) {
-    let mut samples = SmallVec::new();
-    let mut parts = Parts::of(text);
-    let mut values = parts.next().unwrap_or_default();
-    // Where the values begin in `text`.
-    let mut start = 0;
+/// What follows a line's name.
+struct Split<'a> {
+    first: RawSample<'a>,
+    // No allocation for an ordinary line, which has none.
+    further: Vec<RawSample<'a>>,
+    sections: Option<&'a [u8]>,
+}
+
+fn split(text: &[u8]) -> Split<'_> {
+    let (first, mut end) = sample(text);
+    let mut further = Vec::new();
     loop {
-        let Some(part) = parts.next() else {
-            samples.push(RawSample { values, kind: None, rate: None, text: values });
-            break;
-        };
-        let (kind, mut next_values) = split_at_colon(part);
-        let end = start + values.len() + 1 + kind.len();
-        let mut sample =
-            RawSample { values, kind: Some(kind), rate: None, text: &text[start..end] };
-        while next_values.is_none() && parts.rest().is_some_and(|rest| rest.starts_with(b"@")) {
-            let (rate, next) = split_at_colon(&parts.next().unwrap_or_default()[1..]);
-            (sample.rate, next_values) = (Some(rate), next);
-        }
-        samples.push(sample);
-        match next_values {
-            Some(next) => {
-                values = next;
-                start = text.len() - parts.rest().map_or(0, |rest| rest.len() + 1) - next.len();
+        match end {
+            End::Line => return Split { first, further, sections: None },
+            End::Sections(sections) => return Split { first, further, sections: Some(sections) },
+            End::Sample(text) => {
+                let (sample, next_end) = sample(text);
+                further.push(sample);
+                end = next_end;
             }
-            None => break,
         }
     }
-    (samples, parts)
 }
 
-fn split_at_colon(part: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr(b':', part) {
-        Some(colon) => (&part[..colon], Some(&part[colon + 1..])),
-        None => (part, None),
+/// What follows a sample.
+enum End<'a> {
+    Line,
+    /// Everything behind the `|`.
+    Sections(&'a [u8]),
+    /// Everything behind the `:`.
+    Sample(&'a [u8]),
+}
+
+/// Reads off one sample. The first part is values, the second a kind, whatever they look like. A
+/// `:` in the kind part begins the next sample, and so does one in a rate that follows the kind
+/// part directly or behind other rates.
+fn sample(text: &[u8]) -> (RawSample<'_>, End<'_>) {
+    let (values, behind) = cut_near(text, b'|');
+    let mut sample = RawSample { values, kind: None, rate: None, text: values };
+    let Some(behind) = behind else { return (sample, End::Line) };
+    let (kind, mut end) = up_to_separator(behind);
+    sample.kind = Some(kind);
+    sample.text = &text[..values.len() + 1 + kind.len()];
+    while let End::Sections([b'@', rate @ ..]) = end {
+        let rate_and_end = up_to_separator(rate);
+        (sample.rate, end) = (Some(rate_and_end.0), rate_and_end.1);
+    }
+    (sample, end)
+}
+
+fn up_to_separator(text: &[u8]) -> (&[u8], End<'_>) {
+    match text.iter().position(|byte| matches!(byte, b'|' | b':')) {
+        Some(at) if text[at] == b':' => (&text[..at], End::Sample(&text[at + 1..])),
+        Some(at) => (&text[..at], End::Sections(&text[at + 1..])),
+        None => (text, End::Line),
     }
 }

@@ -1,20 +1,47 @@
 use std::borrow::Cow;
 
-/// Text in place of bytes, each ill-formed sequence of UTF-8 replaced by U+FFFD; tells of that.
-pub(crate) fn text<'a>(bytes: &'a [u8], ill_formed: &mut bool) -> Cow<'a, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => {
-            *ill_formed = true;
-            String::from_utf8_lossy(bytes)
+use metric::{Note, Notes};
+
+/// A line whose parts become text, each ill-formed sequence of UTF-8 replaced by U+FFFD.
+///
+/// Whether there is any is found out once for the whole line: a part ends where an ASCII character
+/// stands, so all parts of a well-formed line are well-formed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decoder<'a> {
+    line: &'a [u8],
+    well_formed: Option<&'a str>,
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn of(line: &'a [u8]) -> Self {
+        Self { line, well_formed: std::str::from_utf8(line).ok() }
+    }
+
+    /// The text of a part of the line.
+    pub(crate) fn text(&self, part: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
+        // A part from elsewhere would only be slow: it is compared, not trusted.
+        let start = part.as_ptr().addr().wrapping_sub(self.line.as_ptr().addr());
+        let range = start..start.wrapping_add(part.len());
+        match self.well_formed.and_then(|line| line.get(range)) {
+            Some(text) => Cow::Borrowed(text),
+            None => text(part, notes),
         }
     }
 }
 
-/// As [`text`], for bytes that were put together.
-pub(crate) fn owned_text<'a>(bytes: Vec<u8>, ill_formed: &mut bool) -> Cow<'a, str> {
+#[cold]
+fn text<'a>(part: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
+    if let Ok(text) = std::str::from_utf8(part) {
+        return Cow::Borrowed(text);
+    }
+    notes.insert(Note::InvalidUtf8);
+    String::from_utf8_lossy(part)
+}
+
+/// The text of bytes that were put together.
+pub(crate) fn owned_text<'a>(bytes: Vec<u8>, notes: &mut Notes) -> Cow<'a, str> {
     Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|error| {
-        *ill_formed = true;
+        notes.insert(Note::InvalidUtf8);
         String::from_utf8_lossy(error.as_bytes()).into_owned()
     }))
 }

@@ -1,39 +1,35 @@
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2, memrchr};
+use memchr::memrchr;
 use metric::{Note, Notes};
 
-use crate::lossy;
-use crate::tags::{self, Tags, pieces};
+use crate::lossy::{self, Decoder};
+use crate::pieces::{cut_near, pieces};
+use crate::tags::{self, Tags};
 
 /// Reads a name, taking out the tags that stand in it if that is wanted. Tells whether any did.
-pub(crate) fn name<'a>(
+pub(crate) fn read<'a>(
     text: &'a [u8],
     name_tags: bool,
+    decoder: &Decoder<'a>,
     tags: &mut Tags<'a>,
     notes: &mut Notes,
 ) -> (Cow<'a, str>, bool) {
-    let style = if name_tags { style(text) } else { None };
-    let mut ill_formed = false;
-    let name = match &style {
-        None => lossy::text(text, &mut ill_formed),
-        Some(style) if style.after.is_empty() => lossy::text(style.before, &mut ill_formed),
-        Some(style) => {
-            lossy::owned_text([style.before, style.after].concat(), &mut ill_formed)
-        }
+    let Some(style) = Some(text).filter(|_| name_tags).and_then(style) else {
+        return (decoder.text(text, notes), false);
     };
-    if ill_formed {
-        notes.insert(Note::InvalidUtf8);
-    }
-    if let Some(style) = &style {
-        for piece in pieces(style.tags, style.separator) {
-            match pair(piece) {
-                Some((key, value)) => tags::add(key, value, tags, notes),
-                None => notes.insert(Note::BadNameTag),
-            }
+    for piece in pieces(style.tags, style.separator) {
+        match pair(piece) {
+            Some((key, value)) => tags::add(key, value, decoder, tags, notes),
+            None => notes.insert(Note::BadNameTag),
         }
     }
-    (name, style.is_some())
+    let name = if style.after.is_empty() {
+        decoder.text(style.before, notes)
+    } else {
+        lossy::owned_text([style.before, style.after].concat(), notes)
+    };
+    (name, true)
 }
 
 /// A name with tags in it: `before`, the tags, `after`.
@@ -59,20 +55,21 @@ fn style(name: &[u8]) -> Option<Style<'_>> {
     for open in (0..last_equals).filter(|place| opens(&name[*place])) {
         let inside = open + 1;
         if stop <= open {
-            stop = memchr2(b',', b'=', &name[inside..]).map_or(name.len(), |at| inside + at);
+            stop = find(name, inside, |byte| matches!(byte, b',' | b'='));
         }
         let pair_first = |end: usize| stop < end && name[stop] == b'=' && stop > inside;
         let is_style = match name[open] {
             b'[' => {
                 if close <= open {
-                    close = memchr(b']', &name[inside..]).map_or(name.len(), |at| inside + at);
+                    close = find(name, inside, |byte| byte == b']');
                 }
                 let closed = close < name.len();
                 let seen = std::mem::replace(&mut bracket_seen, close) == close;
-                closed
-                    && (pair_first(close) || (!seen && holds_pair(&name[inside..close], b',')))
+                closed && (pair_first(close) || (!seen && holds_pair(&name[inside..close], b',')))
             }
-            b';' => !std::mem::replace(&mut semicolons_seen, true) && holds_pair(&name[inside..], b';'),
+            b';' => {
+                !std::mem::replace(&mut semicolons_seen, true) && holds_pair(&name[inside..], b';')
+            }
             _ => {
                 pair_first(name.len())
                     || (!std::mem::replace(&mut commas_seen, true)
@@ -85,29 +82,44 @@ fn style(name: &[u8]) -> Option<Style<'_>> {
                 _ => (name.len(), &name[name.len()..]),
             };
             let separator = if name[open] == b';' { b';' } else { b',' };
-            return Some(Style { before: &name[..open], tags: &name[inside..end], separator, after });
+            return Some(Style {
+                before: &name[..open],
+                tags: &name[inside..end],
+                separator,
+                after,
+            });
         }
     }
     None
 }
 
+// Plain loops: hostile pieces are so short that a call of memchr for each would cost more.
+fn find(name: &[u8], from: usize, is_it: impl Fn(u8) -> bool) -> usize {
+    name[from..].iter().position(|byte| is_it(*byte)).map_or(name.len(), |at| from + at)
+}
+
 fn holds_pair(text: &[u8], separator: u8) -> bool {
-    pieces(text, separator).any(|piece| pair(piece).is_some())
+    text.split(|byte| *byte == separator).any(|piece| pair(piece).is_some())
 }
 
 fn pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = memchr(b'=', piece).filter(|equals| *equals > 0)?;
-    Some((&piece[..equals], &piece[equals + 1..]))
+    match cut_near(piece, b'=') {
+        ([], _) | (_, None) => None,
+        (key, Some(value)) => Some((key, value)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use memchr::memchr;
     use metric::Tag;
+
+    use super::*;
 
     fn read(text: &str) -> (String, String, bool) {
         let (mut tags, mut notes) = (Tags::new(), Notes::NONE);
-        let (name, _) = name(text.as_bytes(), true, &mut tags, &mut notes);
+        let decoder = Decoder::of(text.as_bytes());
+        let (name, _) = super::read(text.as_bytes(), true, &decoder, &mut tags, &mut notes);
         let tags: Vec<_> = tags.iter().map(|Tag { key, value }| format!("{key}={value}")).collect();
         (name.into_owned(), tags.join(" "), notes.contains(Note::BadNameTag))
     }

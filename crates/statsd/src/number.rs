@@ -23,8 +23,7 @@ pub(crate) fn number(text: &[u8]) -> Result<f64, Reason> {
 fn short_decimal(text: &[u8]) -> Option<f64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if digits.len() > 15 {
         return None;
@@ -108,9 +107,27 @@ mod tests {
     #[test]
     fn numbers_are_rounded_to_the_nearest_float() {
         for text in [
-            "0", "1", "-1", "+1", "1.", ".5", "-.5", "+0.1", "0.3", "123456789012345", "99999.99999",
-            "1e3", "1E+3", "1.5e-3", "5e-324", "1.7976931348623157e308", "00012", "0.000000000000001",
-            "9007199254740993", "123456789.123456789123456789", "2.5e0",
+            "0",
+            "1",
+            "-1",
+            "+1",
+            "1.",
+            ".5",
+            "-.5",
+            "+0.1",
+            "0.3",
+            "123456789012345",
+            "99999.99999",
+            "1e3",
+            "1E+3",
+            "1.5e-3",
+            "5e-324",
+            "1.7976931348623157e308",
+            "00012",
+            "0.000000000000001",
+            "9007199254740993",
+            "123456789.123456789123456789",
+            "2.5e0",
         ] {
             let expected: f64 = text.parse().unwrap();
             assert_eq!(number(text.as_bytes()).map(f64::to_bits), Ok(expected.to_bits()), "{text}");
@@ -124,15 +141,24 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused() {
         for text in [
-            "", ".", "+", "-", "+-1", "--1", "1e", "1e+", "e5", "1.2.3", "0x10", "1_000", " 1", "1 ",
-            "1,5", "nano", "infinit", "i", "١", ".e1", "+.", "1e5.0",
+            "", ".", "+", "-", "+-1", "--1", "1e", "1e+", "e5", "1.2.3", "0x10", "1_000", " 1",
+            "1 ", "1,5", "nano", "infinit", "i", "١", ".e1", "+.", "1e5.0",
         ] {
             assert_eq!(number(text.as_bytes()), Err(Reason::BadValue), "{text}");
         }
-        for text in
-            ["nan", "NaN", "+nan", "-NAN", "inf", "-Inf", "infinity", "+INFINITY", "1e400", "-1e309",
-             "1e99999999999999999999"]
-        {
+        for text in [
+            "nan",
+            "NaN",
+            "+nan",
+            "-NAN",
+            "inf",
+            "-Inf",
+            "infinity",
+            "+INFINITY",
+            "1e400",
+            "-1e309",
+            "1e99999999999999999999",
+        ] {
             assert_eq!(number(text.as_bytes()), Err(Reason::NotFinite), "{text}");
         }
     }
@@ -140,8 +166,16 @@ mod tests {
     #[test]
     fn a_rate_is_above_zero_and_at_most_one() {
         for (text, expected) in [
-            ("1", Some(1.0)), ("+.5", Some(0.5)), ("1e-9", Some(1e-9)), ("0.9e-9", None), ("0", None),
-            ("-0.5", None), ("1.0000001", None), ("", None), ("nan", None), ("0.5:2", None),
+            ("1", Some(1.0)),
+            ("+.5", Some(0.5)),
+            ("1e-9", Some(1e-9)),
+            ("0.9e-9", None),
+            ("0", None),
+            ("-0.5", None),
+            ("1.0000001", None),
+            ("", None),
+            ("nan", None),
+            ("0.5:2", None),
         ] {
             assert_eq!(rate(text.as_bytes()), expected, "{text}");
         }
@@ -150,10 +184,20 @@ mod tests {
     #[test]
     fn a_time_is_believed_for_an_hour_back_and_ten_minutes_ahead() {
         for (text, expected) in [
-            ("10000", Some(10_000)), ("6400", Some(6_400)), ("6399", None), ("6399.9", None),
-            ("10600.9", Some(10_600)), ("10601", None), ("10000.", Some(10_000)), (".5", None),
-            ("", None), ("-1", None), ("+10000", None), ("1e4", None),
-            ("99999999999999999999", None), ("0000010000", Some(10_000)),
+            ("10000", Some(10_000)),
+            ("6400", Some(6_400)),
+            ("6399", None),
+            ("6399.9", None),
+            ("10600.9", Some(10_600)),
+            ("10601", None),
+            ("10000.", Some(10_000)),
+            (".5", None),
+            ("", None),
+            ("-1", None),
+            ("+10000", None),
+            ("1e4", None),
+            ("99999999999999999999", None),
+            ("0000010000", Some(10_000)),
         ] {
             assert_eq!(timestamp(text.as_bytes(), 10_000), expected, "{text}");
         }

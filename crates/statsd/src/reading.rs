@@ -29,7 +29,10 @@ pub(crate) struct Part<'a> {
 #[derive(Clone, Debug)]
 pub(crate) enum PartValue<'a> {
     /// From and up to these places in the reading's numbers.
-    Numbers { from: u32, to: u32 },
+    Numbers {
+        from: u32,
+        to: u32,
+    },
     Member(Cow<'a, str>),
 }
 
@@ -121,9 +124,11 @@ impl<'a> Reading<'a> {
     /// The notes that every line of the same spelling has: all but those about rate and time,
     /// which each line is judged on anew.
     pub fn spelling_notes(&self) -> Notes {
-        let judged = [Note::BadRate, Note::BadTimestamp, Note::RateIgnored];
+        let judged_anew = [Note::BadRate, Note::BadTimestamp, Note::RateIgnored];
         let mut notes = Notes::NONE;
-        self.notes.iter().filter(|note| !judged.contains(note)).for_each(|note| notes.insert(note));
+        for note in self.notes.iter().filter(|note| !judged_anew.contains(note)) {
+            notes.insert(note);
+        }
         notes
     }
 

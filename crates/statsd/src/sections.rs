@@ -1,9 +1,8 @@
 use std::borrow::Cow;
 
-use memchr::memchr;
 use metric::{Note, Notes};
 
-use crate::lossy;
+use crate::lossy::Decoder;
 use crate::tags::{self, Tags};
 
 /// A part of a line behind a sample's kind, known by how it begins.
@@ -56,12 +55,18 @@ pub(crate) struct Sections<'a> {
 
 impl<'a> Sections<'a> {
     /// Takes one more in; tags go to `tags`.
-    pub(crate) fn add(&mut self, part: &'a [u8], tags: &mut Tags<'a>, notes: &mut Notes) {
+    pub(crate) fn add(
+        &mut self,
+        part: &'a [u8],
+        decoder: &Decoder<'a>,
+        tags: &mut Tags<'a>,
+        notes: &mut Notes,
+    ) {
         let section = Section::of(part);
         self.dogstatsd |= section.is_dogstatsd();
         match section {
             Section::Rate(rate) => self.rate = Some(rate),
-            Section::Tags(text) => tags::add_section(text, tags, notes),
+            Section::Tags(text) => tags::add_section(text, decoder, tags, notes),
             Section::Time(time) => self.time = Some(time),
             Section::Container(container) => self.container = Some(container),
             Section::Ignored => {}
@@ -70,45 +75,13 @@ impl<'a> Sections<'a> {
     }
 
     /// The container of the last `c:`, without one leading `ci-`; empty is none.
-    pub(crate) fn container_id(&self, notes: &mut Notes) -> Option<Cow<'a, str>> {
+    pub(crate) fn container_id(
+        &self,
+        decoder: &Decoder<'a>,
+        notes: &mut Notes,
+    ) -> Option<Cow<'a, str>> {
         let container = self.container?;
-        let mut ill_formed = false;
-        let id = lossy::text(container.strip_prefix(b"ci-").unwrap_or(container), &mut ill_formed);
-        if ill_formed {
-            notes.insert(Note::InvalidUtf8);
-        }
-        (!id.is_empty()).then_some(id)
-    }
-}
-
-/// The parts of a text between its `|`, as far as they were asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Parts<'a> {
-    rest: Option<&'a [u8]>,
-}
-
-impl<'a> Parts<'a> {
-    pub(crate) fn of(text: &'a [u8]) -> Self {
-        Self { rest: Some(text) }
-    }
-
-    /// What was not asked for yet, with its `|`.
-    pub(crate) fn rest(&self) -> Option<&'a [u8]> {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest?;
-        match memchr(b'|', rest) {
-            Some(bar) => {
-                self.rest = Some(&rest[bar + 1..]);
-                Some(&rest[..bar])
-            }
-            None => self.rest.take(),
-        }
+        let id = container.strip_prefix(b"ci-").unwrap_or(container);
+        (!id.is_empty()).then(|| decoder.text(id, notes))
     }
 }

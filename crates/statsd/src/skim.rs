@@ -120,12 +120,10 @@ impl<'a> Skim<'a> {
         } else {
             Measure::Number(number::number(self.value).ok()?)
         };
-        let relative =
-            values::is_relative(kind, self.value, read_as.gauge_sign, self.dogstatsd);
-        let (rate, rate_note) = values::rate(kind, self.rate);
-        let (timestamp, time_note) = values::judged_time(kind, relative, self.time, now);
         let mut notes = Notes::NONE;
-        rate_note.into_iter().chain(time_note).for_each(|note| notes.insert(note));
+        let relative = values::is_relative(kind, self.value, read_as.gauge_sign, self.dogstatsd);
+        let rate = values::rate(kind, self.rate, &mut notes);
+        let timestamp = values::timestamp(kind, relative, self.time, now, &mut notes);
         Some(Measured { value, relative, rate, timestamp, notes })
     }
 }

@@ -1,8 +1,8 @@
 use metric::{GaugeSign, Kind, Note, Notes, Reason};
 
+use crate::lossy::Decoder;
+use crate::number;
 use crate::reading::{Part, PartValue, Reading, Reject};
-use crate::tags::pieces;
-use crate::{lossy, number};
 
 const LONGEST_MEMBER: usize = 1_024;
 
@@ -28,6 +28,7 @@ pub(crate) struct Common<'a> {
     pub(crate) time: Option<&'a [u8]>,
     /// There is a section that only DogStatsD's clients write.
     pub(crate) dogstatsd: bool,
+    pub(crate) decoder: Decoder<'a>,
 }
 
 /// A kind part: the kind, and whether it is a meter.
@@ -47,52 +48,62 @@ pub(crate) fn kind(text: &[u8]) -> Option<(Kind, bool)> {
 /// Whether the first value of a sample is none: then tags that were taken out of the name cut it
 /// inside a tag's value, and the line makes no sense.
 pub(crate) fn begins_badly(sample: &RawSample<'_>) -> bool {
-    let of_numbers =
-        sample.kind.and_then(kind).is_some_and(|(kind, _)| kind != Kind::Set);
-    let first = pieces(sample.values, b':').find(|item| !item.is_empty());
+    let of_numbers = sample.kind.and_then(kind).is_some_and(|(kind, _)| kind != Kind::Set);
+    let first = items(sample.values).next();
     of_numbers && first.is_some_and(|item| number::number(item) == Err(Reason::BadValue))
 }
 
-/// Reads one sample: what is kept of it goes to the reading's parts, what is not to its rejects.
-pub(crate) fn read<'a>(sample: &RawSample<'a>, common: &Common<'_>, reading: &mut Reading<'a>) {
-    let kind_and_meter = sample.kind.and_then(kind);
-    let is_set = matches!(kind_and_meter, Some((Kind::Set, _)));
-    let empty = if is_set { sample.values.is_empty() } else { sample.values.iter().all(|b| *b == b':') };
-    let refused = match (empty, sample.kind, kind_and_meter) {
-        (true, _, _) => Reason::NoValue,
-        (false, None | Some(b""), _) => Reason::NoKind,
-        (false, Some(_), None) => Reason::UnknownKind,
-        (false, Some(_), Some((kind, meter))) => {
-            let kept_before = reading.parts.len();
-            let (rate, rate_note) = rate(kind, sample.rate);
-            if is_set {
-                read_member(sample, common, reading);
-            } else {
-                read_numbers(sample.values, (kind, rate), common, reading);
-            }
-            if reading.parts.len() > kept_before {
-                rate_note.into_iter().for_each(|note| reading.notes.insert(note));
-                if meter {
-                    reading.notes.insert(Note::Meter);
-                }
-            }
-            return;
-        }
-    };
-    reading.rejects.push(Reject { reason: refused, text: sample.text });
+// What is packed, but for what is empty.
+fn items(values: &[u8]) -> impl Iterator<Item = &[u8]> {
+    values.split(|byte| *byte == b':').filter(|item| !item.is_empty())
 }
 
-fn read_member<'a>(sample: &RawSample<'a>, common: &Common<'_>, reading: &mut Reading<'a>) {
-    let mut ill_formed = false;
-    let member = lossy::text(sample.values, &mut ill_formed);
+/// Reads one sample: what is kept of it goes to the reading's parts, what is not to its rejects.
+pub(crate) fn read<'a>(sample: &RawSample<'a>, common: &Common<'a>, reading: &mut Reading<'a>) {
+    let (kind, meter) = match known_kind(sample) {
+        Ok(known) => known,
+        Err(reason) => return reading.rejects.push(Reject { reason, text: sample.text }),
+    };
+    let kept_before = reading.parts.len();
+    let mut notes = Notes::NONE;
+    if meter {
+        notes.insert(Note::Meter);
+    }
+    let rate = rate(kind, sample.rate, &mut notes);
+    if kind == Kind::Set {
+        read_member(sample, common, &mut notes, reading);
+    } else {
+        read_numbers(sample.values, (kind, rate), common, &mut notes, reading);
+    }
+    if reading.parts.len() > kept_before {
+        reading.notes = reading.notes.union(notes);
+    }
+}
+
+fn known_kind(sample: &RawSample<'_>) -> Result<(Kind, bool), Reason> {
+    let known = sample.kind.and_then(kind);
+    let empty = match known {
+        Some((Kind::Set, _)) => sample.values.is_empty(),
+        _ => sample.values.iter().all(|byte| *byte == b':'),
+    };
+    match sample.kind {
+        _ if empty => Err(Reason::NoValue),
+        None | Some(b"") => Err(Reason::NoKind),
+        Some(_) => known.ok_or(Reason::UnknownKind),
+    }
+}
+
+fn read_member<'a>(
+    sample: &RawSample<'a>,
+    common: &Common<'a>,
+    notes: &mut Notes,
+    reading: &mut Reading<'a>,
+) {
+    let member = common.decoder.text(sample.values, notes);
     if member.len() > LONGEST_MEMBER {
-        reading.rejects.push(Reject { reason: Reason::TooLong, text: sample.text });
-        return;
+        return reading.rejects.push(Reject { reason: Reason::TooLong, text: sample.text });
     }
-    if ill_formed {
-        reading.notes.insert(Note::InvalidUtf8);
-    }
-    let timestamp = timestamp(Kind::Set, false, common, &mut reading.notes);
+    let timestamp = timestamp(Kind::Set, false, common.time, common.now, notes);
     let value = PartValue::Member(member);
     reading.parts.push(Part { kind: Kind::Set, value, relative: false, rate: 1.0, timestamp });
 }
@@ -101,11 +112,12 @@ fn read_numbers<'a>(
     values: &'a [u8],
     (kind, rate): (Kind, f64),
     common: &Common<'_>,
+    notes: &mut Notes,
     reading: &mut Reading<'a>,
 ) {
     // A packed gauge may go from values to changes and back: each run of either is a part.
     let mut run = None;
-    for item in pieces(values, b':').filter(|item| !item.is_empty()) {
+    for item in items(values) {
         let number = match number::number(item) {
             Ok(number) => number,
             Err(reason) => {
@@ -121,7 +133,7 @@ fn read_numbers<'a>(
             continue;
         }
         run = Some(relative);
-        let timestamp = timestamp(kind, relative, common, &mut reading.notes);
+        let timestamp = timestamp(kind, relative, common.time, common.now, notes);
         let value = PartValue::Numbers { from, to: from + 1 };
         reading.parts.push(Part { kind, value, relative, rate, timestamp });
     }
@@ -139,31 +151,32 @@ pub(crate) fn is_relative(kind: Kind, item: &[u8], sign: GaugeSign, dogstatsd: b
     }
 }
 
-/// The rate in use, and what there is to note about the one that was written.
-pub(crate) fn rate(kind: Kind, written: Option<&[u8]>) -> (f64, Option<Note>) {
-    let Some(written) = written else { return (1.0, None) };
+/// The rate in use.
+pub(crate) fn rate(kind: Kind, written: Option<&[u8]>, notes: &mut Notes) -> f64 {
+    let Some(written) = written else { return 1.0 };
     if matches!(kind, Kind::Gauge | Kind::Set) {
-        return (1.0, Some(Note::RateIgnored));
+        notes.insert(Note::RateIgnored);
+        return 1.0;
     }
-    number::rate(written).map_or((1.0, Some(Note::BadRate)), |rate| (rate, None))
+    number::rate(written).unwrap_or_else(|| {
+        notes.insert(Note::BadRate);
+        1.0
+    })
 }
 
-/// The client's own time for a sample, if it is one that has any.
-fn timestamp(kind: Kind, relative: bool, common: &Common<'_>, notes: &mut Notes) -> Option<i64> {
-    let (timestamp, note) = judged_time(kind, relative, common.time, common.now);
-    note.into_iter().for_each(|note| notes.insert(note));
-    timestamp
-}
-
-/// The time in use, and what there is to note about the one that was written.
-pub(crate) fn judged_time(
+/// The client's own time, if the sample is one that has any and it is believed.
+pub(crate) fn timestamp(
     kind: Kind,
     relative: bool,
     written: Option<&[u8]>,
     now: i64,
-) -> (Option<i64>, Option<Note>) {
-    let Some(written) = written else { return (None, None) };
+    notes: &mut Notes,
+) -> Option<i64> {
+    let written = written?;
     let usable = matches!(kind, Kind::Counter | Kind::Gauge) && !relative;
     let timestamp = if usable { number::timestamp(written, now) } else { None };
-    (timestamp, if timestamp.is_none() { Some(Note::BadTimestamp) } else { None })
+    if timestamp.is_none() {
+        notes.insert(Note::BadTimestamp);
+    }
+    timestamp
 }

@@ -1,9 +1,7 @@
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use api::Endpoint;
+use api::{Endpoint, Ports};
 use metric::ReadAs;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +24,6 @@ pub(crate) struct Containers {
     #[serde(with = "text::display")]
     pub(crate) ports: Ports,
     /// What a registration that cannot be had is answered: `204` starts the task without StatsD.
-    #[serde(with = "text::display")]
     pub(crate) on_failure: OnFailure,
     /// Registrations beyond this many are refused.
     pub(crate) max_containers: usize,
@@ -78,66 +75,22 @@ impl Containers {
 #[serde(transparent)]
 pub(crate) struct Address(#[serde(with = "text::display")] pub(crate) Endpoint);
 
-/// Which ports containers get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ports {
-    Ephemeral,
-    /// Both ends included.
-    Range(u16, u16),
-}
-
-impl FromStr for Ports {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "ephemeral" {
-            return Ok(Self::Ephemeral);
-        }
-        let range = text.split_once('-').and_then(|(low, high)| {
-            let (low, high) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
-            (0 < low && low <= high).then_some(Self::Range(low, high))
-        });
-        range.ok_or_else(|| format!("{text:?} are no ports; write ephemeral or 31000-31999"))
-    }
-}
-
-impl fmt::Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ephemeral => f.write_str("ephemeral"),
-            Self::Range(low, high) => write!(f, "{low}-{high}"),
-        }
-    }
-}
-
 /// How a registration that cannot be had is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OnFailure {
-    /// 204: the task starts without StatsD.
+    /// The task starts without StatsD.
+    #[serde(rename = "204")]
     NoContent,
-    /// 500: the task does not start.
+    /// The task does not start.
+    #[serde(rename = "500")]
     ServerError,
 }
 
-impl FromStr for OnFailure {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "204" => Ok(Self::NoContent),
-            "500" => Ok(Self::ServerError),
-            _ => Err(format!(
-                "{text:?} is no answer; write \"204\" (start without StatsD) or \"500\""
-            )),
+impl From<OnFailure> for api::OnFailure {
+    fn from(on_failure: OnFailure) -> Self {
+        match on_failure {
+            OnFailure::NoContent => Self::NoContent,
+            OnFailure::ServerError => Self::ServerError,
         }
-    }
-}
-
-impl fmt::Display for OnFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoContent => "204",
-            Self::ServerError => "500",
-        })
     }
 }

@@ -1,3 +1,5 @@
+use std::ops::Add;
+
 /// A window begins and ends at multiples of this many buckets, so that it rarely has to grow.
 pub(super) const STEP: usize = 16;
 
@@ -65,8 +67,7 @@ impl Window {
             Weights::Wide(weights) => weights[place] += weight,
             Weights::Narrow(weights) => {
                 let sum = f64::from(weights[place]) + weight;
-                // A cast of a fraction or of more than 255 does not come back as it was.
-                if f64::from(sum as u8) == sum {
+                if sum.fract() == 0.0 && sum <= f64::from(u8::MAX) {
                     weights[place] = sum as u8;
                 } else {
                     let mut wide: Vec<f64> = weights.iter().copied().map(f64::from).collect();
@@ -102,13 +103,20 @@ impl Window {
 
     /// Merges pairs of buckets, 2i and 2i + 1 into i.
     pub(super) fn coarsen(&mut self) {
-        let old = std::mem::take(self);
-        let halved = old.len() / 2;
-        // What keeps its memory is the window itself, for it will be needed again.
-        *self = Self { first: 0, weights: old.weights.emptied(halved) };
-        for (index, weight) in old.buckets() {
-            let fits = self.add(index >> 1, weight, usize::MAX);
-            debug_assert!(fits, "there is no bound to break");
+        // `first` is even, so that pairs begin at even places.
+        let first = self.first / 2;
+        let step = STEP as i32;
+        self.first = first.div_euclid(step) * step;
+        let in_front = (first - self.first) as usize;
+        let len = (in_front + self.len() / 2).next_multiple_of(STEP);
+        if let Weights::Narrow(weights) = &self.weights
+            && weights.chunks_exact(2).any(|pair| pair[0].checked_add(pair[1]).is_none())
+        {
+            self.weights = Weights::Wide(weights.iter().copied().map(f64::from).collect());
+        }
+        match &mut self.weights {
+            Weights::Narrow(weights) => halve(weights, in_front, len),
+            Weights::Wide(weights) => halve(weights, in_front, len),
         }
     }
 
@@ -124,12 +132,14 @@ impl Window {
     }
 }
 
-impl Weights {
-    fn emptied(&self, capacity: usize) -> Self {
-        match self {
-            Self::Narrow(_) => Self::Narrow(Vec::with_capacity(capacity)),
-            Self::Wide(_) => Self::Wide(Vec::with_capacity(capacity)),
-        }
+fn halve<T: Copy + Default + Add<Output = T>>(weights: &mut Vec<T>, in_front: usize, len: usize) {
+    let halved = weights.len() / 2;
+    for place in 0..halved {
+        weights[place] = weights[2 * place] + weights[2 * place + 1];
+    }
+    weights.truncate(halved);
+    if halved > 0 {
+        extend(weights, in_front, len);
     }
 }
 

@@ -21,14 +21,9 @@ impl FromStr for Ports {
             return Ok(Self::Ephemeral);
         }
         let read = |text: &str| text.parse().ok().filter(|port| *port != 0);
-        match text
-            .split_once('-')
-            .map(|(first, last)| (read(first), read(last)))
-        {
+        match text.split_once('-').map(|(first, last)| (read(first), read(last))) {
             Some((Some(first), Some(last))) if first <= last => Ok(Self::Range(first..=last)),
-            _ => Err(format!(
-                "`{text}` names no ports: expected ephemeral, or FIRST-LAST"
-            )),
+            _ => Err(format!("`{text}` names no ports: expected ephemeral, or FIRST-LAST")),
         }
     }
 }
@@ -56,10 +51,7 @@ impl Free {
             Ports::Ephemeral => 1..=0,
             Ports::Range(range) => range.clone(),
         };
-        Self {
-            unused: range.clone().collect(),
-            range,
-        }
+        Self { unused: range.clone().collect(), range }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -94,10 +86,7 @@ mod tests {
     fn ports_are_written_as_they_are_read() {
         assert_eq!("ephemeral".parse(), Ok(Ports::Ephemeral));
         assert_eq!("31000-31999".parse(), Ok(Ports::Range(31000..=31999)));
-        assert_eq!(
-            "5-5".parse::<Ports>().map(|ports| ports.to_string()),
-            Ok("5-5".into())
-        );
+        assert_eq!("5-5".parse::<Ports>().map(|ports| ports.to_string()), Ok("5-5".into()));
         for text in ["", "any", "31000", "0-5", "7-5", "1-65536", "1-2-3"] {
             assert!(text.parse::<Ports>().is_err(), "{text}");
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingest::{Address, IngestError, Listeners, Open};
 use metric::{Container, Origin, Source};
@@ -56,6 +56,7 @@ pub(super) struct Held {
     // 0 only if it was restored without one and none could be had yet.
     pub(super) port: u16,
     pub(super) unbound: bool,
+    pub(super) since: Instant,
 }
 
 impl Registry {
@@ -95,9 +96,7 @@ impl Registry {
     }
 
     fn source(&self, id: &Arc<str>) -> Arc<Source> {
-        let origin = Origin::Container {
-            container_id: Arc::clone(id),
-        };
+        let origin = Origin::Container { container_id: Arc::clone(id) };
         Source::new(origin, self.config.read_as)
     }
 
@@ -117,6 +116,7 @@ impl Registry {
             host: self.host(&container.statsd_host),
             port: container.statsd_port,
             unbound: true,
+            since: Instant::now(),
         };
         match self.open(&source, held.port) {
             Ok(port) => drop(self.bound(id, held, port)),
@@ -162,12 +162,8 @@ impl Registry {
             }
         };
         let host = self.host(&asked.statsd_host);
-        let held = Held {
-            source: Arc::clone(&source),
-            host,
-            port,
-            unbound: false,
-        };
+        let held =
+            Held { source: Arc::clone(&source), host, port, unbound: false, since: Instant::now() };
         let container = held.container(id);
         state.held.insert(Arc::clone(id), held);
         drop(state);
@@ -246,9 +242,8 @@ impl Registry {
         let tries = match &self.config.ports {
             Ports::Range(_) if wanted == 0 => self.state().free.len().min(MOST_TRIES),
             Ports::Ephemeral | Ports::Range(_) => {
-                let port = self
-                    .bind(source, wanted)
-                    .map_err(|error| Refusal::NoPort(Some(error)))?;
+                let port =
+                    self.bind(source, wanted).map_err(|error| Refusal::NoPort(Some(error)))?;
                 self.state().free.take(port);
                 return Ok(port);
             }

@@ -123,11 +123,7 @@ impl Saver {
                 queue.forgotten += 1;
                 return Written(None);
             }
-            let pending = Pending {
-                change,
-                stage: Stage::Ready,
-                waiting: vec![tell],
-            };
+            let pending = Pending { change, stage: Stage::Ready, waiting: vec![tell] };
             queue.pending.insert(Arc::clone(&id), pending);
             queue.ready.push_back(id);
         }
@@ -139,11 +135,7 @@ impl Saver {
     /// How many containers are not on the disk as they are now.
     pub(super) fn unsaved(&self) -> u64 {
         let queue = self.0.queue();
-        queue
-            .pending
-            .values()
-            .filter(|p| matches!(p.change, Change::Save(_)))
-            .count() as u64
+        queue.pending.values().filter(|p| matches!(p.change, Change::Save(_))).count() as u64
     }
 
     /// How many files were left behind because too many removals waited for the disk.
@@ -197,16 +189,10 @@ impl Shared {
                 return;
             }
             queue = match queue.failed.front() {
-                None => self
-                    .wake
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some((due, _)) => {
                     let pause = due.saturating_duration_since(Instant::now());
-                    self.wake
-                        .wait_timeout(queue, pause)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    self.wake.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
@@ -217,7 +203,7 @@ impl Shared {
             let id = change.container_id();
             warn!(
                 "cannot write the file of container {id:?}: {error}; it is tried again every {:?}, and the \
-                 container is served meanwhile ({failures} such failures since the last line)",
+                 container is served meanwhile ({failures} times since the last such line)",
                 self.retry
             );
         }
@@ -272,5 +258,41 @@ impl Drop for Saver {
 impl fmt::Debug for Saver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Saver").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn removals_are_forgotten_and_counted_when_too_many_wait_for_the_disk() {
+        let (reached, at_disk) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let persist = Box::new(move |change: &Change| {
+            let _ = reached.send(change.clone());
+            let _ = released.recv();
+            Ok(())
+        });
+        let saver = Saver::start(persist, Duration::from_secs(5), 2).unwrap();
+        let remove = |id: &str| Change::Remove(id.into());
+        let kept =
+            Container { container_id: "kept".into(), statsd_host: "h".into(), statsd_port: 1 };
+        let written = saver.submit(remove("a"));
+        assert_eq!(at_disk.recv().unwrap(), remove("a"));
+        let _ = saver.submit(remove("b"));
+        assert!(!saver.submit(remove("c")).within(Duration::from_secs(5)).await);
+        let _ = saver.submit(Change::Save(kept.clone()));
+        let _ = saver.submit(remove("b"));
+        assert_eq!((saver.forgotten(), saver.unsaved()), (1, 1));
+
+        drop(release);
+        assert!(written.within(Duration::from_secs(5)).await);
+        assert!(saver.settle(Duration::from_secs(5)).await);
+        drop(saver);
+        let later: Vec<Change> = at_disk.iter().collect();
+        assert_eq!(later, [remove("b"), Change::Save(kept)]);
     }
 }

@@ -25,12 +25,7 @@ impl Turns {
         };
         // The turn exists before it is granted, so that giving up the wait cleans up, too.
         let id = Arc::clone(id);
-        let mut turn = Turn {
-            turns: self,
-            id,
-            lock: Some(Arc::clone(&lock)),
-            guard: None,
-        };
+        let mut turn = Turn { turns: self, id, lock: Some(Arc::clone(&lock)), guard: None };
         turn.guard = Some(lock.lock_owned().await);
         turn
     }
@@ -47,11 +42,7 @@ impl Drop for Turn<'_> {
         let mut locks = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Handles are made and, here, dropped under the map's lock. So if only the map's is left
         // beside this one, nobody else has or wants the turn.
-        if self
-            .lock
-            .take()
-            .is_some_and(|lock| Arc::strong_count(&lock) == 2)
-        {
+        if self.lock.take().is_some_and(|lock| Arc::strong_count(&lock) == 2) {
             locks.remove(&self.id);
         }
     }

@@ -20,10 +20,7 @@ pub(super) enum Place {
 pub(super) enum Path {
     /// It is this place; `canonical` is where to redirect to if it was written with a slash too
     /// many at its end.
-    At {
-        place: Place,
-        canonical: Option<String>,
-    },
+    At { place: Place, canonical: Option<String> },
     /// It has empty, `.` or `..` segments: redirect to this, whatever the method.
     Unclean { clean: String },
     /// Its percent-encoding is broken.
@@ -37,9 +34,7 @@ impl Path {
         };
         let clean = cleaned(&path);
         if clean != path {
-            return Self::Unclean {
-                clean: percent_encode(&clean),
-            };
+            return Self::Unclean { clean: percent_encode(&clean) };
         }
         let bare = clean.strip_suffix(b"/").unwrap_or(&clean);
         let place = match bare {
@@ -52,10 +47,7 @@ impl Path {
             },
         };
         let slash_too_many = bare.len() != clean.len() && place != Place::Root;
-        Self::At {
-            place,
-            canonical: slash_too_many.then(|| percent_encode(bare)),
-        }
+        Self::At { place, canonical: slash_too_many.then(|| percent_encode(bare)) }
     }
 }
 
@@ -122,10 +114,7 @@ mod tests {
     use super::*;
 
     fn at(place: Place) -> Path {
-        Path::At {
-            place,
-            canonical: None,
-        }
+        Path::At { place, canonical: None }
     }
 
     #[test]
@@ -144,12 +133,7 @@ mod tests {
             ("/containers/a", at(Place::Nowhere)),
             ("/Containers", at(Place::Nowhere)),
             ("/health", at(Place::Nowhere)),
-            (
-                "*",
-                Path::Unclean {
-                    clean: "/%2A".into(),
-                },
-            ),
+            ("*", Path::Unclean { clean: "/%2A".into() }),
             ("/container/%", Path::Malformed),
             ("/container/%2", Path::Malformed),
             ("/container/%zz", Path::Malformed),
@@ -166,13 +150,8 @@ mod tests {
             ("/container/", "/container"),
             ("/container/a%20b%22/", "/container/a%20b%22"),
         ] {
-            match Path::read(raw) {
-                Path::At {
-                    canonical: Some(found),
-                    ..
-                } => assert_eq!(found, canonical),
-                other => panic!("{raw}: {other:?}"),
-            }
+            let Path::At { canonical: found, .. } = Path::read(raw) else { panic!("{raw}") };
+            assert_eq!(found.as_deref(), Some(canonical));
         }
     }
 
@@ -186,13 +165,7 @@ mod tests {
             ("/./", "/"),
             ("/../..", "/"),
         ] {
-            assert_eq!(
-                Path::read(raw),
-                Path::Unclean {
-                    clean: clean.into()
-                },
-                "{raw}"
-            );
+            assert_eq!(Path::read(raw), Path::Unclean { clean: clean.into() }, "{raw}");
         }
     }
 }

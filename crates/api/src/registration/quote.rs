@@ -61,14 +61,8 @@ mod tests {
             (b"\0\x04\x1f\x7f", r#""\x00\x04\x1f\x7f""#),
             (b"\xff\xc3(\xe2\x98", r#""\xff\xc3(\xe2\x98""#),
             ("é\u{301}☺😀\u{fffd}".as_bytes(), "\"é\u{301}☺😀\u{fffd}\""),
-            (
-                "\u{a0}\u{2028}\u{feff}\u{80}".as_bytes(),
-                r#""\u00a0\u2028\ufeff\u0080""#,
-            ),
-            (
-                "\u{e0001}\u{10ffff}".as_bytes(),
-                r#""\U000e0001\U0010ffff""#,
-            ),
+            ("\u{a0}\u{2028}\u{feff}\u{80}".as_bytes(), r#""\u00a0\u2028\ufeff\u0080""#),
+            ("\u{e0001}\u{10ffff}".as_bytes(), r#""\U000e0001\U0010ffff""#),
         ] {
             assert_eq!(go_quote(text), quoted);
         }

@@ -16,11 +16,7 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self {
-            stream,
-            patience,
-            alarm: Box::pin(sleep(patience)),
-        }
+        Self { stream, patience, alarm: Box::pin(sleep(patience)) }
     }
 
     fn moved(&mut self) {

@@ -14,10 +14,7 @@ const MODE: u32 = 0o660;
 
 #[derive(Debug)]
 pub(super) enum Socket {
-    Unix {
-        listener: UnixListener,
-        _file: SocketFile,
-    },
+    Unix { listener: UnixListener, _file: SocketFile },
     Tcp(TcpListener),
 }
 
@@ -35,35 +32,20 @@ pub(super) struct SocketFile {
 
 impl Socket {
     pub(super) fn bind(endpoint: &Endpoint) -> Result<(Self, Endpoint), ApiError> {
-        let failed = |source| ApiError::Bind {
-            endpoint: endpoint.clone(),
-            source,
-        };
+        let failed = |source| ApiError::Bind { endpoint: endpoint.clone(), source };
         match endpoint {
             Endpoint::Unix(path) => {
                 make_room(path).map_err(|problem| problem.at(endpoint, path))?;
                 let (listener, file) = bind_unix(path).map_err(failed)?;
-                Ok((
-                    Self::Unix {
-                        listener,
-                        _file: file,
-                    },
-                    endpoint.clone(),
-                ))
+                Ok((Self::Unix { listener, _file: file }, endpoint.clone()))
             }
             Endpoint::Tcp { host, port } => {
                 let found = (host.as_str(), *port).to_socket_addrs();
                 let addresses: Vec<_> = found
-                    .map_err(|source| ApiError::Resolve {
-                        endpoint: endpoint.clone(),
-                        source,
-                    })?
+                    .map_err(|source| ApiError::Resolve { endpoint: endpoint.clone(), source })?
                     .collect();
                 let (listener, local) = bind_tcp(&addresses).map_err(failed)?;
-                let local = Endpoint::Tcp {
-                    host: host.clone(),
-                    port: local,
-                };
+                let local = Endpoint::Tcp { host: host.clone(), port: local };
                 Ok((Self::Tcp(listener), local))
             }
         }
@@ -84,10 +66,7 @@ impl Socket {
 
 fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = os::unix::net::UnixListener::bind(path)?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        identity: identity(path)?,
-    };
+    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
     fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
     listener.set_nonblocking(true)?;
     Ok((UnixListener::from_std(listener)?, file))
@@ -114,10 +93,7 @@ impl Problem {
             Self::NoDirectory => ApiError::NoDirectory { path },
             Self::NotASocket => ApiError::NotASocket { path },
             Self::Live => ApiError::Live { path },
-            Self::Other(source) => ApiError::Bind {
-                endpoint: endpoint.clone(),
-                source,
-            },
+            Self::Other(source) => ApiError::Bind { endpoint: endpoint.clone(), source },
         }
     }
 }
@@ -126,15 +102,9 @@ impl Problem {
 fn make_room(path: &Path) -> Result<(), Problem> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let directory = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let missing = directory.is_some_and(|directory| !directory.is_dir());
-            return if missing {
-                Err(Problem::NoDirectory)
-            } else {
-                Ok(())
-            };
+            return if missing { Err(Problem::NoDirectory) } else { Ok(()) };
         }
         Err(error) => return Err(Problem::Other(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(Problem::NotASocket),

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{App, ContainersConfig, Endpoint, Event, OnFailure, Server};
@@ -39,35 +40,21 @@ async fn the_isolator_is_answered_to_the_byte() {
     assert_eq!(first, json("201 Created", &abc));
     let not_found = text("404 Not Found", r#"Container "abc" not found"#);
     for (verb, path, body, answer) in [
-        (
-            "POST",
-            "/container",
-            r#"{"container_id":"abc"}"#,
-            json("201 Created", &abc),
-        ),
+        ("POST", "/container", r#"{"container_id":"abc"}"#, json("201 Created", &abc)),
         (
             "POST",
             "/container",
             r#"{"container_id":"abc","statsd_host":"h","statsd_port":1}"#,
             json("201 Created", &abc),
         ),
-        (
-            "GET",
-            "/containers",
-            "",
-            json("200 OK", &format!("[{abc}]")),
-        ),
+        ("GET", "/containers", "", json("200 OK", &format!("[{abc}]"))),
         ("GET", "/container/abc", "", json("200 OK", &abc)),
         ("DELETE", "/container/abc", "", json("202 Accepted", "")),
         ("DELETE", "/container/abc", "", not_found.clone()),
         ("GET", "/container/abc", "", not_found.clone()),
         ("GET", "/containers", "", json("200 OK", "[]")),
     ] {
-        assert_eq!(
-            served.send(&isolator(verb, path, body)).await,
-            answer,
-            "{verb} {path} {body}"
-        );
+        assert_eq!(served.send(&isolator(verb, path, body)).await, answer, "{verb} {path} {body}");
     }
 }
 
@@ -93,30 +80,15 @@ async fn every_other_path_and_verb_is_answered_as_go_answers_it() {
         ("GET /status.json HTTP/1.1", no_such_path.to_owned()),
         ("DELETE /container/a/b HTTP/1.1", no_such_path.to_owned()),
         ("GET /container HTTP/1.1", empty("405 Method Not Allowed")),
-        (
-            "PATCH /containers HTTP/1.1",
-            empty("405 Method Not Allowed"),
-        ),
-        (
-            "PUT /container/abc HTTP/1.1",
-            empty("405 Method Not Allowed"),
-        ),
-        (
-            "POST /containers/ HTTP/1.1",
-            empty("405 Method Not Allowed"),
-        ),
+        ("PATCH /containers HTTP/1.1", empty("405 Method Not Allowed")),
+        ("PUT /container/abc HTTP/1.1", empty("405 Method Not Allowed")),
+        ("POST /containers/ HTTP/1.1", empty("405 Method Not Allowed")),
         ("GET /containers/?a=%22&b HTTP/1.1", page.to_owned()),
         ("POST /container/ HTTP/1.1", moved("/container")),
-        (
-            "DELETE /container/a%20b/ HTTP/1.1",
-            moved("/container/a%20b"),
-        ),
+        ("DELETE /container/a%20b/ HTTP/1.1", moved("/container/a%20b")),
         ("GET //containers HTTP/1.1", moved("/containers")),
         ("DELETE /container/.. HTTP/1.1", moved("/")),
-        (
-            "GET /container/%zz HTTP/1.1",
-            text("400 Bad Request", "400 Bad Request"),
-        ),
+        ("GET /container/%zz HTTP/1.1", text("400 Bad Request", "400 Bad Request")),
         (
             "GET /container/%ff%22 HTTP/1.1",
             text("404 Not Found", r#"Container "\xff\"" not found"#),
@@ -124,11 +96,7 @@ async fn every_other_path_and_verb_is_answered_as_go_answers_it() {
         ("GET http://any/containers HTTP/1.1", json("200 OK", "[]")),
         ("no HTTP at all", empty("400 Bad Request")),
     ] {
-        assert_eq!(
-            served.send(&format!("{request}\r\nHost: \r\n\r\n")).await,
-            answer,
-            "{request}"
-        );
+        assert_eq!(served.send(&format!("{request}\r\nHost: \r\n\r\n")).await, answer, "{request}");
     }
 }
 
@@ -160,10 +128,7 @@ async fn every_id_that_mesos_allows_is_served() {
 async fn what_cannot_be_decoded_is_refused_and_nothing_is_written() {
     let rig = Rig::new(config());
     let served = Served::registration(&rig.containers);
-    let long_host = format!(
-        r#"{{"container_id":"a","statsd_host":"{}"}}"#,
-        "h".repeat(1025)
-    );
+    let long_host = format!(r#"{{"container_id":"a","statsd_host":"{}"}}"#, "h".repeat(1025));
     let long_id = format!(r#"{{"container_id":"{}"}}"#, "x".repeat(256));
     let bodies = [
         "",
@@ -183,45 +148,23 @@ async fn what_cannot_be_decoded_is_refused_and_nothing_is_written() {
     ];
     for body in bodies {
         let answer = served.send(&isolator("POST", "/container", body)).await;
-        assert!(
-            answer.starts_with("HTTP/1.1 400 Bad Request\r\n"),
-            "{body}: {answer}"
-        );
-        assert!(
-            answer.contains("\r\n\r\nCould not decode request"),
-            "{body}: {answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{body}: {answer}");
+        assert!(answer.contains("\r\n\r\nCould not decode request"), "{body}: {answer}");
     }
     let plain = text("400 Bad Request", "Could not decode request");
-    assert_eq!(
-        served.send(&isolator("POST", "/container", "{")).await,
-        plain
-    );
+    assert_eq!(served.send(&isolator("POST", "/container", "{")).await, plain);
     assert!(rig.containers.is_empty());
     assert_eq!(rig.disk.writes(), []);
-    assert_eq!(
-        served.traffic.read().get(Event::Undecodable),
-        bodies.len() as u64 + 1
-    );
+    assert_eq!(served.traffic.read().get(Event::Undecodable), bodies.len() as u64 + 1);
 }
 
 #[tokio::test]
 async fn a_container_that_cannot_be_served_starts_without_statsd_or_not_at_all() {
     for (on_failure, answer) in [
-        (
-            OnFailure::NoContent,
-            "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned(),
-        ),
-        (
-            OnFailure::ServerError,
-            text("500 Internal Server Error", "Could not add container b"),
-        ),
+        (OnFailure::NoContent, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned()),
+        (OnFailure::ServerError, text("500 Internal Server Error", "Could not add container b")),
     ] {
-        let rig = Rig::new(ContainersConfig {
-            on_failure,
-            max_containers: 1,
-            ..config()
-        });
+        let rig = Rig::new(ContainersConfig { on_failure, max_containers: 1, ..config() });
         let served = Served::registration(&rig.containers);
         rig.containers.register(asks("a")).await.unwrap();
         let register = isolator("POST", "/container", r#"{"container_id":"b"}"#);
@@ -234,14 +177,9 @@ async fn a_container_that_cannot_be_served_starts_without_statsd_or_not_at_all()
 async fn the_isolator_is_answered_over_tcp_too() {
     let rig = Rig::new(config());
     let server = Server::bind(&"tcp:127.0.0.1:0".parse().unwrap()).unwrap();
-    let Endpoint::Tcp { host, port } = server.endpoint().clone() else {
-        panic!("no TCP")
-    };
-    let app = App {
-        registration: Some(rig.containers.clone()),
-        views: None,
-        traffic: Default::default(),
-    };
+    let Endpoint::Tcp { host, port } = server.endpoint().clone() else { panic!("no TCP") };
+    let app =
+        App { registration: Some(rig.containers.clone()), views: None, traffic: Arc::default() };
     tokio::spawn(server.serve(app, CancellationToken::new()));
 
     let mut stream = TcpStream::connect((host, port)).await.unwrap();
@@ -260,11 +198,7 @@ async fn a_client_may_close_its_side_before_it_reads_the_answer() {
     let register = isolator("POST", "/container", r#"{"container_id":"abc"}"#);
     stream.write_all(register.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
-    assert!(
-        read(&mut stream)
-            .await
-            .starts_with("HTTP/1.1 201 Created\r\n")
-    );
+    assert!(read(&mut stream).await.starts_with("HTTP/1.1 201 Created\r\n"));
 }
 
 #[tokio::test]
@@ -283,10 +217,7 @@ async fn web_pages_are_refused() {
         let register = isolator("POST", "/container", r#"{"container_id":"abc"}"#)
             .replace("Host: ", &format!("Origin: {origin}\r\nHost: "));
         let answer = served.send(&register).await;
-        assert_eq!(
-            answer,
-            text("403 Forbidden", "Requests from web pages are refused")
-        );
+        assert_eq!(answer, text("403 Forbidden", "Requests from web pages are refused"));
     }
     assert!(rig.containers.is_empty());
     assert_eq!(served.traffic.read().get(Event::Forbidden), 3);
@@ -298,11 +229,7 @@ async fn a_body_that_is_too_large_is_refused_so_that_its_sender_hears_it() {
     let served = Served::registration(&rig.containers);
     let id = r#"{"container_id":"abc"}"#;
     let register = |size: usize| {
-        isolator(
-            "POST",
-            "/container",
-            &format!("{id}{}", " ".repeat(size - id.len())),
-        )
+        isolator("POST", "/container", &format!("{id}{}", " ".repeat(size - id.len())))
     };
     let answer = served.send(&register(65_536)).await;
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
@@ -327,28 +254,15 @@ async fn a_body_that_is_too_large_is_refused_so_that_its_sender_hears_it() {
 async fn a_task_that_lived_shortly_has_its_datagrams_read_before_it_is_forgotten() {
     let rig = Rig::new(config());
     let served = Served::registration(&rig.containers);
-    let port = rig
-        .containers
-        .register(asks("abc"))
-        .await
-        .unwrap()
-        .statsd_port;
+    let port = rig.containers.register(asks("abc")).await.unwrap().statsd_port;
     let task = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     for line in ["a:1|c", "b:1|c"] {
         task.send_to(line.as_bytes(), ("127.0.0.1", port)).unwrap();
     }
-    let answer = send(
-        &served.path,
-        isolator("DELETE", "/container/abc", "").as_bytes(),
-    )
-    .await;
+    let answer = send(&served.path, isolator("DELETE", "/container/abc", "").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     for line in ["a:1|c", "b:1|c"] {
-        let read = rig
-            .worker
-            .read
-            .recv_timeout(Duration::from_secs(5))
-            .unwrap();
+        let read = rig.worker.read.recv_timeout(Duration::from_secs(5)).unwrap();
         assert_eq!(read, line.as_bytes());
     }
     assert_eq!(rig.told(), ["registered abc", "removed abc"]);

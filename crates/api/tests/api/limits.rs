@@ -1,1 +1,134 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use api::{App, Event, Health, Status, Views};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use crate::rig::{Rig, Served, asks, config, isolator, read};
+
+// The clock is paused: it jumps to the next timer when nobody has anything to do.
+async fn time_until_closed(stream: &mut UnixStream) -> (Duration, String) {
+    let began = Instant::now();
+    let answer = read(stream).await;
+    (began.elapsed(), answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_or_stalled_connection_is_closed_within_five_seconds() {
+    let rig = Rig::new(config());
+    let served = Served::registration(&rig.containers);
+    let stalled_body = "POST /container HTTP/1.1\r\nHost: \r\nContent-Length: 30\r\n\r\n{\"contain";
+    for (count, (sent, answer)) in [
+        ("", ""),
+        ("POST /cont", ""),
+        ("POST /container HTTP/1.1\r\nHost: \r\n", ""),
+        (stalled_body, "HTTP/1.1 408 Request Timeout\r\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut stream = UnixStream::connect(&served.path).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let (time, answered) = time_until_closed(&mut stream).await;
+        assert!(time < Duration::from_secs(5), "{sent:?}: {time:?}");
+        assert!(time > Duration::from_secs(4), "{sent:?}: {time:?}");
+        assert!(answered.starts_with(answer), "{answered}");
+        assert_eq!(served.traffic.read().get(Event::Cut), count as u64 + 1);
+    }
+    assert!(rig.containers.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_trickles_in_is_cut_all_the_same() {
+    let rig = Rig::new(config());
+    let served = Served::registration(&rig.containers);
+    let body = "POST /container HTTP/1.1\r\nHost: \r\nContent-Length: 1000\r\n\r\n";
+    for start in ["GET /containers HTTP/1.1\r\nX: ", body] {
+        let began = Instant::now();
+        let mut stream = UnixStream::connect(&served.path).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let closed = loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if stream.write_all(b"x").await.is_err() {
+                break began.elapsed();
+            }
+            assert!(began.elapsed() < Duration::from_secs(10));
+        };
+        assert!(closed < Duration::from_secs(5), "{start}: {closed:?}");
+    }
+    assert_eq!(served.traffic.read().get(Event::Cut), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stalls_is_cut() {
+    let (status, mut asked) = tokio::sync::mpsc::channel(1);
+    let views = Views { status, health: Arc::new(Health::default) };
+    let served =
+        Served::start(App { registration: None, views: Some(views), traffic: Arc::default() });
+    tokio::spawn(async move {
+        while let Some(tell) = asked.recv().await {
+            let tell: tokio::sync::oneshot::Sender<Arc<Status>> = tell;
+            let _ = tell.send(Arc::new(crate::views::large_status()));
+        }
+    });
+    let mut stream = UnixStream::connect(&served.path).await.unwrap();
+    stream.write_all(b"GET /status.json HTTP/1.1\r\nHost: \r\n\r\n").await.unwrap();
+    let mut first = [0; 16];
+    stream.read_exact(&mut first).await.unwrap();
+    // Nothing more is read for a while.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(served.traffic.read().get(Event::Cut), 1);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_at_once_and_the_others_are_served() {
+    let rig = Rig::new(config());
+    let served = Served::registration(&rig.containers);
+    let mut open = Vec::new();
+    for _ in 0..256 {
+        open.push(UnixStream::connect(&served.path).await.unwrap());
+    }
+    let mut over = UnixStream::connect(&served.path).await.unwrap();
+    assert_eq!(over.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(served.traffic.read().get(Event::OverCap), 1);
+
+    let mut last = open.pop().unwrap();
+    last.write_all(isolator("GET", "/containers", "").as_bytes()).await.unwrap();
+    assert!(read(&mut last).await.ends_with("\r\n\r\n[]"));
+    // Its place is free when the server has closed it.
+    assert!(served.send(&isolator("GET", "/containers", "")).await.ends_with("\r\n\r\n[]"));
+    assert_eq!(served.traffic.read().get(Event::OverCap), 1);
+    assert_eq!(served.traffic.read().get(Event::Connection), 258);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let rig = Rig::new(config());
+    let served = Served::registration(&rig.containers);
+    let head = format!("GET /containers HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let answer = served.send(&head).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_request_finish_and_waits_for_no_idle_one() {
+    let rig = Rig::new(config());
+    let served = Served::registration(&rig.containers);
+    rig.containers.register(asks("a")).await.unwrap();
+    let mut idle = UnixStream::connect(&served.path).await.unwrap();
+    let busy = rig.worker.hold_up();
+    let mut removing = UnixStream::connect(&served.path).await.unwrap();
+    removing.write_all(isolator("DELETE", "/container/a", "").as_bytes()).await.unwrap();
+    while served.traffic.read().get(Event::Connection) < 2 {
+        tokio::task::yield_now().await;
+    }
+    served.stop.cancel();
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+    assert!(!served.path.exists());
+    drop(busy);
+    assert!(read(&mut removing).await.starts_with("HTTP/1.1 202 "));
+    served.task.await.unwrap();
+}

@@ -1,8 +1,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Worker {
     pub(crate) listeners: Listeners,
     pub(crate) read: mpsc::Receiver<Vec<u8>>,
+    busy: Arc<(Mutex<bool>, Condvar)>,
     waker: Waker,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -29,19 +31,20 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn start() -> Self {
         let one = NonZeroUsize::MIN;
-        let config = ingest::Config {
-            workers: one,
-            max_rest: Duration::ZERO,
-        };
+        let config = ingest::Config { workers: one, max_rest: Duration::ZERO };
         let (listeners, mut receivers) = Listeners::new(config).unwrap();
         let mut receiver = receivers.remove(0);
         let waker = receiver.waker();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (tell, read) = mpsc::channel();
+        let busy = Arc::new((Mutex::new(false), Condvar::new()));
+        let held_up = Arc::clone(&busy);
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let turn = receiver.turn(None, &mut |event| {
+                    let busy = held_up.0.lock().unwrap();
+                    drop(held_up.1.wait_while(busy, |busy| *busy).unwrap());
                     if let Event::Packets { packets, .. } = event {
                         packets.for_each(|packet| drop(tell.send(packet.bytes.to_vec())));
                     }
@@ -49,13 +52,24 @@ impl Worker {
                 turn.unwrap();
             }
         });
-        Self {
-            listeners,
-            read,
-            waker,
-            stop,
-            thread: Some(thread),
-        }
+        Self { listeners, read, busy, waker, stop, thread: Some(thread) }
+    }
+}
+
+impl Worker {
+    /// Until this is dropped, nothing that happens at a socket is taken in.
+    pub(crate) fn hold_up(&self) -> HeldUp {
+        *self.busy.0.lock().unwrap() = true;
+        HeldUp(Arc::clone(&self.busy))
+    }
+}
+
+pub(crate) struct HeldUp(Arc<(Mutex<bool>, Condvar)>);
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap() = false;
+        self.0.1.notify_all();
     }
 }
 
@@ -77,6 +91,7 @@ struct DiskState {
     writes: Vec<Change>,
     full: bool,
     hanging: bool,
+    hangs: bool,
 }
 
 impl Disk {
@@ -84,17 +99,18 @@ impl Disk {
         let (state, changed) = &*self.0;
         let mut state = state.lock().unwrap();
         while state.hanging {
+            state.hangs = true;
+            changed.notify_all();
             state = changed.wait(state).unwrap();
         }
         if state.full {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.writes.push(change.clone());
+        changed.notify_all();
         match change {
             Change::Save(container) => {
-                state
-                    .files
-                    .insert(container.container_id.clone(), container.clone());
+                state.files.insert(container.container_id.clone(), container.clone());
             }
             Change::Remove(id) => {
                 state.files.remove(&**id);
@@ -106,6 +122,25 @@ impl Disk {
     pub(crate) fn hang(&self, hanging: bool) {
         self.0.0.lock().unwrap().hanging = hanging;
         self.0.1.notify_all();
+    }
+
+    /// Until a change is stuck in it.
+    pub(crate) fn wait_until_it_hangs(&self) {
+        self.wait(|state| state.hangs);
+    }
+
+    /// Until so many changes have been written.
+    pub(crate) fn wait_for_writes(&self, count: usize) {
+        self.wait(|state| state.writes.len() >= count);
+    }
+
+    fn wait(&self, until: impl Fn(&DiskState) -> bool) {
+        let (state, changed) = &*self.0;
+        let waiting = |state: &mut DiskState| !until(state);
+        let patience = Duration::from_secs(5);
+        let (_state, waited) =
+            changed.wait_timeout_while(state.lock().unwrap(), patience, waiting).unwrap();
+        assert!(!waited.timed_out());
     }
 
     pub(crate) fn fill(&self, full: bool) {
@@ -149,9 +184,7 @@ impl Rig {
         let teller = |what: &'static str| {
             let told = Arc::clone(&told);
             move |source: &Arc<Source>| {
-                told.lock()
-                    .unwrap()
-                    .push(format!("{what} {}", source.container_id().unwrap()));
+                told.lock().unwrap().push(format!("{what} {}", source.container_id().unwrap()));
             }
         };
         let of_hook = disk.clone();
@@ -161,12 +194,7 @@ impl Rig {
             removed: Box::new(teller("removed")),
         };
         let containers = Containers::new(config, worker.listeners.clone(), hooks).unwrap();
-        Self {
-            containers,
-            disk,
-            worker,
-            told,
-        }
+        Self { containers, disk, worker, told }
     }
 
     pub(crate) fn told(&self) -> Vec<String> {
@@ -176,17 +204,26 @@ impl Rig {
 
 /// A container that asks for nothing in particular.
 pub(crate) fn asks(id: &str) -> Container {
-    Container {
-        container_id: id.into(),
-        statsd_host: String::new(),
-        statsd_port: 0,
+    Container { container_id: id.into(), statsd_host: String::new(), statsd_port: 0 }
+}
+
+/// Ports that nobody else is given when they are let go: they lie below those that the system
+/// chooses from.
+pub(crate) fn free_range(length: u16) -> (Vec<UdpSocket>, RangeInclusive<u16>) {
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let first = NEXT.fetch_add(length, Ordering::Relaxed);
+        let range = first..=first + length - 1;
+        let bind = |port| UdpSocket::bind(("127.0.0.1", port));
+        if let Ok(held) = range.clone().map(bind).collect() {
+            return (held, range);
+        }
     }
 }
 
 pub(crate) fn free_port() -> (UdpSocket, u16) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
+    let (mut held, range) = free_range(1);
+    (held.remove(0), *range.start())
 }
 
 /// A server on a unix socket of its own.
@@ -205,13 +242,7 @@ impl Served {
         let server = Server::bind(&Endpoint::Unix(path.clone())).unwrap();
         let (traffic, stop) = (Arc::clone(&app.traffic), CancellationToken::new());
         let task = tokio::spawn(server.serve(app, stop.clone()));
-        Self {
-            path,
-            traffic,
-            stop,
-            task,
-            _directory: directory,
-        }
+        Self { path, traffic, stop, task, _directory: directory }
     }
 
     pub(crate) fn registration(containers: &Containers) -> Self {

@@ -85,7 +85,9 @@ fn a_list_that_is_none_or_was_cut_is_no_empty_list() {
 
 #[test]
 fn bytes_that_are_no_utf8_cost_only_what_they_stand_in() {
-    let mut body = br#"{"get_state":{"get_tasks":{"launched_tasks":[{"task_id":{"value":"t"},"name":""#.to_vec();
+    let mut body =
+        br#"{"get_state":{"get_tasks":{"launched_tasks":[{"task_id":{"value":"t"},"name":""#
+            .to_vec();
     body.extend_from_slice(b"\xff\"}]}}}");
     let state = state(&body).unwrap();
     assert_eq!((state.tasks[0].id.as_str(), state.tasks[0].name.as_str()), ("t", "\u{fffd}"));
@@ -96,7 +98,8 @@ fn an_agent_says_its_id_and_host() {
     let body = br#"{"type":"GET_AGENT","get_agent":{"agent_info":{"id":{"value":"x-S1"},"hostname":"10.0.5.42","port":5051}}}"#;
     let found = agent(body).unwrap();
     assert_eq!((found.id.as_str(), found.hostname.as_str()), ("x-S1", "10.0.5.42"));
-    let young = agent(br#"{"type":"GET_AGENT","get_agent":{"agent_info":{"hostname":"h"}}}"#).unwrap();
+    let young =
+        agent(br#"{"type":"GET_AGENT","get_agent":{"agent_info":{"hostname":"h"}}}"#).unwrap();
     assert_eq!(young.id, "");
 }
 
@@ -105,7 +108,9 @@ fn an_id_nested_without_end_is_no_id() {
     let deep = |depth: usize| {
         let opened = r#"{"value":"x","parent":"#.repeat(depth);
         let id = format!(r#"{opened}{{"value":"root"}}{}"#, "}".repeat(depth));
-        format!(r#"{{"get_containers":{{"containers":[{{"container_id":{id}}},{{"container_id":{{"value":"ok"}}}}]}}}}"#)
+        format!(
+            r#"{{"get_containers":{{"containers":[{{"container_id":{id}}},{{"container_id":{{"value":"ok"}}}}]}}}}"#
+        )
     };
     assert_eq!(containers(deep(100).as_bytes()).unwrap().listed[0].container.chain().count(), 101);
     let found = containers(deep(200_000).as_bytes()).unwrap();
@@ -115,9 +120,28 @@ fn an_id_nested_without_end_is_no_id() {
 
 fn any_json() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
-        "type", "GET_STATE", "get_state", "get_tasks", "launched_tasks", "statuses", "container_status",
-        "container_id", "value", "parent", "labels", "key", "get_executors", "executors", "executor_info",
-        "get_frameworks", "frameworks", "framework_info", "roles", "get_containers", "containers", "x",
+        "type",
+        "GET_STATE",
+        "get_state",
+        "get_tasks",
+        "launched_tasks",
+        "statuses",
+        "container_status",
+        "container_id",
+        "value",
+        "parent",
+        "labels",
+        "key",
+        "get_executors",
+        "executors",
+        "executor_info",
+        "get_frameworks",
+        "frameworks",
+        "framework_info",
+        "roles",
+        "get_containers",
+        "containers",
+        "x",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -44,8 +44,10 @@ fn listed(executor: Option<&str>, container: &[&str]) -> Value {
 }
 
 fn state(tasks: &Value) -> State {
-    let executor = |id: &str| json!({"executor_info": {"executor_id": {"value": id},
-        "framework_id": {"value": "F"}, "name": format!("{id} name")}});
+    let executor = |id: &str| {
+        json!({"executor_info": {"executor_id": {"value": id},
+        "framework_id": {"value": "F"}, "name": format!("{id} name")}})
+    };
     let answer = json!({"type": "GET_STATE", "get_state": {
         "get_tasks": tasks,
         "get_executors": {"executors": [executor("E")], "completed_executors": [executor("Old")]},
@@ -110,17 +112,47 @@ fn every_shape_of_task_and_container_is_told_apart() {
     let containers_only = Census::new(None, Some(containers(&listing)));
     let both = Census::new(Some(state(&tasks)), Some(containers(&listing)));
     for (container_id, by_state, by_containers, by_both) in [
-        ("plain-c", "/E (E name)/F (F name)/plain name", "/E (E listed)/F ()/...", "/E (E name)/F (F name)/plain name"),
+        (
+            "plain-c",
+            "/E (E name)/F (F name)/plain name",
+            "/E (E listed)/F ()/...",
+            "/E (E name)/F (F name)/plain name",
+        ),
         ("bare-c", "/ ()/F (F name)/bare name", "unknown", "/ ()/F (F name)/bare name"),
-        ("pod-1-c", "pod/E (E name)/F (F name)/pod-1 name", "pod/E (E listed)/F ()/...", "pod/E (E name)/F (F name)/pod-1 name"),
+        (
+            "pod-1-c",
+            "pod/E (E name)/F (F name)/pod-1 name",
+            "pod/E (E listed)/F ()/...",
+            "pod/E (E name)/F (F name)/pod-1 name",
+        ),
         ("pod", "/E (E name)/F (F name)/", "/E (E listed)/F ()/...", "/E (E name)/F (F name)/"),
-        ("deep-c", "middle/E (E name)/F (F name)/deep name", "unknown", "middle/E (E name)/F (F name)/deep name"),
+        (
+            "deep-c",
+            "middle/E (E name)/F (F name)/deep name",
+            "unknown",
+            "middle/E (E name)/F (F name)/deep name",
+        ),
         ("middle", "pod/E (E name)/F (F name)/", "unknown", "pod/E (E name)/F (F name)/"),
-        ("short-c", "/Old (Old name)/F (F name)/short name", "unknown", "/Old (Old name)/F (F name)/short name"),
-        ("shorter-c", "/Old (Old name)/F (F name)/shorter name", "unknown", "/Old (Old name)/F (F name)/shorter name"),
+        (
+            "short-c",
+            "/Old (Old name)/F (F name)/short name",
+            "unknown",
+            "/Old (Old name)/F (F name)/short name",
+        ),
+        (
+            "shorter-c",
+            "/Old (Old name)/F (F name)/shorter name",
+            "unknown",
+            "/Old (Old name)/F (F name)/shorter name",
+        ),
         ("check", "unknown", "pod-1-c/E (E listed)/F ()/...", "pod-1-c/E (E name)/F (F name)/..."),
         // Mesos's own executor for a task is called like the task, which has no status yet.
-        ("command-c", "unknown", "/command (command listed)/F ()/...", "/command (command listed)/F (F name)/command name"),
+        (
+            "command-c",
+            "unknown",
+            "/command (command listed)/F ()/...",
+            "/command (command listed)/F (F name)/command name",
+        ),
         ("idle-c", "unknown", "/Idle (Idle listed)/F ()/...", "/Idle (Idle listed)/F (F name)/..."),
         ("standalone", "unknown", "/ ()/ ()/", "/ ()/ ()/"),
         ("inner", "unknown", "standalone/ ()/ ()/", "standalone/ ()/ ()/"),
@@ -129,7 +161,11 @@ fn every_shape_of_task_and_container_is_told_apart() {
         ("stranger", "unknown", "unknown", "unknown"),
     ] {
         assert_eq!(tell(&state_only, container_id), by_state, "{container_id} by state");
-        assert_eq!(tell(&containers_only, container_id), by_containers, "{container_id} by containers");
+        assert_eq!(
+            tell(&containers_only, container_id),
+            by_containers,
+            "{container_id} by containers"
+        );
         assert_eq!(tell(&both, container_id), by_both, "{container_id} by both");
     }
 }
@@ -145,8 +181,20 @@ fn the_first_status_with_a_container_counts() {
 }
 
 #[test]
+fn a_text_without_end_is_cut_and_a_task_without_an_id_is_nobodys() {
+    let mut long = task(&"ü".repeat(2000), None, &["c"]);
+    long["framework_id"] = id(&"f".repeat(2000));
+    let tasks = json!({"launched_tasks": [long, {}, []]});
+    let census = Census::new(Some(state(&tasks)), Some(containers(&[listed(None, &["alone"])])));
+    let found = census.find("c", &LabelRules::default()).unwrap().dimensions;
+    assert_eq!((found.task_id.len(), found.framework_id.len()), (1024, 1024));
+    assert_eq!(tell(&census, "alone"), "/ ()/ ()/");
+}
+
+#[test]
 fn ids_nested_in_a_circle_end() {
-    let tasks = json!({"launched_tasks": [task("t", None, &["a", "b"]), task("u", None, &["b", "a"])]});
+    let tasks =
+        json!({"launched_tasks": [task("t", None, &["a", "b"]), task("u", None, &["b", "a"])]});
     let census = Census::new(Some(state(&tasks)), None);
     assert_eq!(tell(&census, "a"), "b/ ()/F (F name)/t name");
 }

@@ -82,8 +82,8 @@ impl Entry {
         };
     }
 
-    /// Takes what Mesos says. What it does not say any more stays, but for a task's labels. Whether
-    /// that changed anything.
+    /// Takes what Mesos says; what it does not say any more stays, but of a task's labels only
+    /// those that it has now. Whether that changed anything.
     pub(super) fn hear(&mut self, mut heard: Dimensions, complete: bool) -> bool {
         if let Some(said) = &self.said {
             keep(&mut heard, said);
@@ -115,7 +115,7 @@ impl Entry {
         !self.retired && now - absent >= rule.apart && now - since > rule.age
     }
 
-    /// Its context, and when a poll for it is wished for on that occasion.
+    /// Its context, and when a poll for it is wished for, if that is new.
     pub(super) fn context(
         &mut self,
         container_id: &str,
@@ -127,7 +127,8 @@ impl Entry {
             *last = now;
         }
         let waits = asks && !self.complete && !matches!(self.life, Life::Removed(_));
-        if waits && self.due.is_none() && !self.sent {
+        let is_late = waits && self.due.is_none() && !self.sent;
+        if is_late {
             self.tries = TRIES - LATE_TRIES;
             self.due = Some(now);
             self.sent = true;
@@ -141,7 +142,7 @@ impl Entry {
                 answer
             }
         };
-        (Context { dimensions, known }, self.due)
+        (Context { dimensions, known }, is_late.then_some(now))
     }
 
     fn merge(&self, container_id: &str, node: &Dimensions) -> Dimensions {

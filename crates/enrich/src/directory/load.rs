@@ -129,7 +129,8 @@ impl Loaded {
                 }
                 let from = directory.join(&found.name);
                 if let Err(error) = fs::rename(&from, &to) {
-                    self.set_aside.push((from, format!("cannot rename it to {to:?}: {error}")));
+                    self.set_aside
+                        .push((from, format!("cannot rename it to {}: {error}", to.display())));
                 }
                 self.containers.push(found.container);
             }

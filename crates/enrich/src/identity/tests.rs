@@ -54,7 +54,11 @@ async fn what_is_no_address_or_no_cluster_id_is_not_taken() {
         node.put("detect_ip", script);
         node.put("cluster-id", "not-a-cluster-id");
         let identity = node.identity().await;
-        assert_eq!((identity.hostname.as_str(), identity.cluster_id.as_str()), (&*name, ""), "{script}");
+        assert_eq!(
+            (identity.hostname.as_str(), identity.cluster_id.as_str()),
+            (&*name, ""),
+            "{script}"
+        );
     }
 }
 
@@ -87,7 +91,10 @@ async fn a_script_that_nobody_waits_for_is_killed_with_what_it_started() {
     let fifo = node.root.path().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
     // The child holds the pipe open for as long as it lives.
-    node.put("detect_ip", &format!("exec 3> {}; sleep 1000 & echo started >&3; wait", fifo.display()));
+    node.put(
+        "detect_ip",
+        &format!("exec 3> {}; sleep 1000 & echo started >&3; wait", fifo.display()),
+    );
     let started = tokio::task::spawn_blocking(move || {
         let mut pipe = std::io::BufReader::new(fs::File::open(fifo).unwrap());
         let mut line = String::new();
@@ -116,14 +123,25 @@ fn the_configured_beats_the_detected_beats_what_mesos_says() {
     assert_eq!((&*all.hostname, &*all.cluster_id, &*all.agent_id), ("10.0.5.42", "found", "S1"));
     let only_mesos = Identity::of(&config, &Found { address: None, ..found.clone() });
     assert_eq!(only_mesos.hostname, "node.mesos");
-    let config = IdentityConfig {
-        agent_id: "A".into(),
-        cluster_id: "C".into(),
-        host: "H".into(),
-        ..config
-    };
+    let config =
+        IdentityConfig { agent_id: "A".into(), cluster_id: "C".into(), host: "H".into(), ..config };
     let configured = Identity::of(&config, &found);
-    assert_eq!((&*configured.hostname, &*configured.cluster_id, &*configured.agent_id), ("H", "C", "A"));
+    assert_eq!(
+        (&*configured.hostname, &*configured.cluster_id, &*configured.agent_id),
+        ("H", "C", "A")
+    );
+}
+
+#[test]
+fn an_agent_that_restarts_does_not_unsay_its_id() {
+    let agent = |id: &str, hostname: &str| Agent { id: id.into(), hostname: hostname.into() };
+    let mut found = Found::default();
+    for said in [agent("S1", "h"), agent("", "")] {
+        found.hear(said);
+        assert_eq!((&*found.agent_id, &*found.agent_hostname), ("S1", "h"));
+    }
+    found.hear(agent("S2", "i"));
+    assert_eq!((&*found.agent_id, &*found.agent_hostname), ("S2", "i"));
 }
 
 #[test]

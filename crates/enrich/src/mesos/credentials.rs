@@ -68,13 +68,17 @@ impl Session {
     }
 
     /// The header to call with; `None` if there is nothing to show yet.
-    pub(super) async fn authorization(&mut self, client: &Client) -> Result<Option<HeaderValue>, Error> {
+    pub(super) async fn authorization(
+        &mut self,
+        client: &Client,
+    ) -> Result<Option<HeaderValue>, Error> {
         match self {
             Self::None => Ok(None),
             Self::TokenFile(file) => {
                 let file = file.clone();
                 let read = tokio::task::spawn_blocking(move || token_in(&file)).await;
-                read.unwrap_or_else(|error| Err(Error::Client { reason: error.to_string() })).map(Some)
+                read.unwrap_or_else(|error| Err(Error::Client { reason: error.to_string() }))
+                    .map(Some)
             }
             Self::Account(account) => {
                 account.renew(client).await;

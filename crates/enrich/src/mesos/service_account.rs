@@ -20,10 +20,11 @@ const FILE_BYTES: u64 = 64 * 1024;
 const ANSWER_BYTES: usize = 64 * 1024;
 
 // How long the log-in's own signature is good for.
-const SIGNATURE_LIFE: Duration = Duration::from_secs(5 * 60);
+const SIGNATURE_LIFE: Duration = Duration::from_mins(5);
 
-// How long the token is asked to live; what it says itself counts.
-const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
+// How long the token is asked to live; what it says itself counts, up to a month.
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
+const LONGEST_LIFE: Duration = Duration::from_hours(24 * 30);
 
 /// A successful log-in.
 pub(super) struct LogIn {
@@ -59,7 +60,7 @@ pub(super) async fn log_in(client: &Client, file: &Path) -> Result<LogIn, String
     }
     let token = token_of(&answer).ok_or("the answer holds no token")?;
     let life = expiry(&token).map_or(TOKEN_LIFE, |expiry| expiry.saturating_sub(now));
-    Ok(LogIn { token, life })
+    Ok(LogIn { token, life: life.min(LONGEST_LIFE) })
 }
 
 // Where to log in, and with what.
@@ -85,7 +86,7 @@ fn key(pem: &str) -> Result<RsaKeyPair, String> {
     let key = match &der {
         PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
         PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-        _ => return Err("private_key is no RSA key".to_owned()),
+        PrivateKeyDer::Sec1(_) | _ => return Err("private_key is no RSA key".to_owned()),
     };
     key.map_err(|error| format!("private_key cannot be used: {error}"))
 }

@@ -59,7 +59,7 @@ mod tests {
             bucket.take(now);
             assert_eq!((now - start).as_secs(), after);
         }
-        now = start + Duration::from_secs(3600);
+        now = start + Duration::from_hours(1);
         let mut burst = 0;
         while bucket.ready() <= now {
             bucket.take(now);

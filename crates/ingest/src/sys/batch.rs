@@ -133,6 +133,7 @@ impl Batch {
         }
     }
 
+    /// Puts a long datagram together: its beginning into the gap before the rest of it.
     #[cold]
     fn join(&mut self, i: usize) {
         // SAFETY: `i` < BATCH; both places are HOT bytes long, lie in different allocations, and

@@ -118,11 +118,8 @@ fn source_tags(batch: &Batch, tags: Tags) -> Vec<Tag<'_>> {
     let mut all = Vec::new();
     for (place, (key, value)) in who.identity().into_iter().enumerate() {
         let value = if key == "container_id" { id } else { value };
-        let wanted = if place < 3 {
-            !id.is_empty()
-        } else {
-            tags == Tags::All && !value.is_empty()
-        };
+        let wanted =
+            if place < 3 { !id.is_empty() } else { tags == Tags::All && !value.is_empty() };
         if wanted {
             all.push(Tag { key: key.into(), value });
         }

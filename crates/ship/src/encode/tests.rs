@@ -61,7 +61,7 @@ fn known() -> Arc<Dimensions> {
 /// What an output of this kind makes of one flush, and its account.
 fn encode(config: &OutputConfig, batches: &[Batch]) -> (Vec<Payload>, Arc<Account>) {
     let account = Arc::new(Account::new(config.name(), true));
-    let queue = Arc::new(Queue::new(64 << 20, Arc::clone(&account)));
+    let queue = Arc::new(Queue::new(config.queue_bytes as usize, Arc::clone(&account)));
     let mut encoder =
         Encoder::new(config, "00c0ffee00c0ffee", Arc::clone(&account), Arc::clone(&queue));
     for batch in batches {
@@ -131,7 +131,7 @@ fn a_streams_block_is_this_byte_for_byte() {
         text("c1"),
     ]
     .concat();
-    let time_ms = [0x80, 0xd0, 0x95, 0xff, 0xf9, 0x62];
+    let time_ms = [0x80, 0xa0, 0xab, 0xfe, 0xf9, 0x62];
     let untagged: Vec<u8> = [
         &text("fw")[..],
         &[3 * 2],
@@ -156,19 +156,19 @@ fn a_streams_block_is_this_byte_for_byte() {
     .concat();
     let size = untagged.len() + tagged.len();
     assert!((64..8192).contains(&size));
-    let size = [(size * 2) as u8 | 0x80, (size * 2 >> 7) as u8];
+    let size = [(size * 2) as u8 | 0x80, ((size * 2) >> 7) as u8];
     let block = [&[4][..], &size, &untagged, &tagged, b"FEFEFEFEFEFEFEFE"].concat();
     assert_eq!(payloads, [Payload { bytes: block.into(), points: 2 }]);
 }
 
 #[test]
 fn a_point_is_this_byte_for_byte() {
-    let datapoint = counter("hits", &[("path", "/"), ("path", "/b"), ("host", "x")], 3.0);
+    let datapoint = counter("hits", &[("host", "x"), ("path", "/"), ("path", "/b")], 3.0);
     let batch = Batch { dimensions: known(), first_seq: 64, ..batch(container(), vec![datapoint]) };
     let config = OutputConfig { codec: Codec::Null, ..config("file:d") };
     let (payloads, _) = encode(&config, &[batch]);
 
-    let mut record = vec![0x80, 0xd0, 0x95, 0xff, 0xf9, 0x62, 0xa0, 0x9c, 1];
+    let mut record = vec![0x80, 0xa0, 0xab, 0xfe, 0xf9, 0x62, 0xa0, 0x9c, 1];
     for field in ["hits", "counter", "sum"] {
         record.extend(text(field));
     }
@@ -182,8 +182,8 @@ fn a_point_is_this_byte_for_byte() {
         ("executor_name", "en"),
         ("framework_principal", "fp"),
         ("team", "blue"),
-        ("path", "/,/b"),
         ("host", "x"),
+        ("path", "/,/b"),
     ] {
         record.extend(text(key));
         record.extend(text(value));
@@ -191,7 +191,7 @@ fn a_point_is_this_byte_for_byte() {
     record.push(0);
     record.extend(text("00c0ffee00c0ffee"));
     record.extend([0x80, 1]);
-    let size = [(record.len() * 2) as u8 | 0x80, (record.len() * 2 >> 7) as u8];
+    let size = [(record.len() * 2) as u8 | 0x80, ((record.len() * 2) >> 7) as u8];
     let block = [&[2][..], &size, &record].concat();
     assert_eq!(payloads, [Payload { bytes: block.into(), points: 1 }]);
 }
@@ -199,8 +199,7 @@ fn a_point_is_this_byte_for_byte() {
 #[test]
 fn a_lists_tags_are_who_it_is_then_labels_then_the_clients() {
     let tags = [("container_id", "forged"), ("path", "/"), ("path", "/b"), ("team", "red")];
-    let batch =
-        Batch { dimensions: known(), ..batch(container(), vec![counter("n", &tags, 1.0)]) };
+    let batch = Batch { dimensions: known(), ..batch(container(), vec![counter("n", &tags, 1.0)]) };
     let tags_of = |config: &OutputConfig| {
         let list: serde_json::Value = serde_json::from_str(&lines(config, &batch)[0]).unwrap();
         let tags = list["tags"].as_array().unwrap().iter();
@@ -266,7 +265,8 @@ fn lists_name_a_summarys_numbers_in_the_words_of_dcos() {
     let names = |config: &OutputConfig| {
         let list: serde_json::Value = serde_json::from_str(&lines(config, &batch)[0]).unwrap();
         let points = list["datapoints"].as_array().unwrap().iter();
-        let pairs = points.map(|point| format!("{}={}", point["name"].as_str().unwrap(), point["value"]));
+        let pairs =
+            points.map(|point| format!("{}={}", point["name"].as_str().unwrap(), point["value"]));
         pairs.collect::<Vec<_>>().join(" ")
     };
     let delta = config("avro+tcp://h:1");
@@ -325,29 +325,27 @@ fn a_point_keeps_its_number_whatever_is_dropped_beside_it() {
 }
 
 #[test]
-fn a_large_flush_leaves_in_blocks_of_about_a_mebibyte() {
-    let batch = counters(0, 50_000);
-    for url in ["avro+tcp://h:1", "file:d"] {
-        let config = OutputConfig { codec: Codec::Null, ..config(url) };
+fn a_large_flush_leaves_in_payloads_of_a_quarter_of_the_queue() {
+    let batch = counters(0, 4_000);
+    for url in ["avro+tcp://h:1", "file:d", "http://h/"] {
+        let config = OutputConfig { codec: Codec::Null, queue_bytes: 128 << 10, ..config(url) };
+        let config = OutputConfig { schema: Schema::MetricList, ..config };
         let (payloads, account) = encode(&config, std::slice::from_ref(&batch));
         assert!(payloads.len() > 1, "{url}");
-        assert!(payloads.iter().all(|payload| payload.bytes.len() < BLOCK_BYTES + (64 << 10)));
-        assert_eq!(payloads.iter().map(|payload| payload.points).sum::<u64>(), 50_000);
-        assert_eq!(account.ledger().queued, 50_000);
+        assert!(payloads.iter().all(|payload| payload.bytes.len() < 64 << 10));
+        assert_eq!(payloads.iter().map(|payload| payload.points).sum::<u64>(), 4_000);
+        assert_eq!(account.ledger().queued, 4_000);
     }
 }
 
 #[test]
 fn a_posted_payload_is_a_whole_file_whatever_its_codec_and_schema() {
     for codec in [Codec::Null, Codec::Deflate, Codec::Snappy, Codec::Zstd] {
-        for (schema, records) in [(Schema::Points, 50_000), (Schema::MetricList, 50)] {
-            let config = OutputConfig { codec, schema, ..config("http://h/") };
-            let (payloads, _) = encode(&config, std::slice::from_ref(&counters(0, 50_000)));
-            let lines: Vec<_> = payloads.iter().flat_map(|file| read_lines(&file.bytes)).collect();
-            assert_eq!(lines.len(), records);
-            if codec == Codec::Null && schema == Schema::Points {
-                assert!(payloads.len() > 1, "files are split at 4 MiB");
-            }
+        for (schema, records) in [(Schema::Points, 1_500), (Schema::MetricList, 2)] {
+            let config = OutputConfig { schema, codec, ..config("http://h/") };
+            let (payloads, _) = encode(&config, std::slice::from_ref(&counters(0, 1_500)));
+            assert_eq!(payloads.len(), 1);
+            assert_eq!(read_lines(&payloads[0].bytes).len(), records);
         }
     }
 }

@@ -1,1 +1,256 @@
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::encode::tests::counters;
+use crate::read::Reader;
+use crate::sync::random;
+use crate::{Codec, DropReason, Retry, Schema};
+
+const BOOT: &str = "00c0ffee00c0ffee";
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn config(url: &str) -> OutputConfig {
+    let first = Duration::from_millis(1);
+    let retry = Retry { first, most: Duration::from_millis(5), timeout: Duration::from_secs(20) };
+    OutputConfig { retry, ..OutputConfig::new(url.parse().unwrap()) }
+}
+
+fn file_url(dir: &Path) -> String {
+    format!("file:{}", dir.display())
+}
+
+fn start(configs: Vec<OutputConfig>, runtime: &Runtime) -> Outputs {
+    Outputs::start(configs, BOOT, runtime.handle()).unwrap()
+}
+
+fn assert_adds_up(ledger: &OutputLedger) {
+    let settled = ledger.acknowledged + ledger.queued + ledger.dropped.total();
+    assert_eq!(ledger.offered, settled, "{ledger:?}");
+}
+
+/// How many records there are, and the number of the last.
+fn count(input: impl std::io::Read) -> usize {
+    let mut reader = Reader::open(input).unwrap();
+    let mut records = 0;
+    while let Some(block) = reader.next_block().unwrap() {
+        records += block.map(Result::unwrap).count();
+    }
+    records
+}
+
+/// Answers each POST with 200 until `posts` of them came; returns how many records they had.
+fn serve(listener: &TcpListener, posts: usize) -> usize {
+    (0..posts).map(|_| post(listener)).sum()
+}
+
+fn post(listener: &TcpListener) -> usize {
+    let (mut peer, _) = listener.accept().unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        peer.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    peer.read_exact(&mut body).unwrap();
+    peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    count(&body[..])
+}
+
+#[test]
+fn every_output_gets_every_point_and_a_stop_delivers_what_is_queued() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tcp, http) = (TcpListener::bind("[::1]:0"), TcpListener::bind("127.0.0.1:0"));
+    let (tcp, http) = (tcp.unwrap(), http.unwrap());
+    let urls = [
+        file_url(dir.path()),
+        format!("avro+tcp://{}", tcp.local_addr().unwrap()),
+        format!("http://{}/in", http.local_addr().unwrap()),
+    ];
+    let runtime = runtime();
+    let outputs = start(urls.iter().map(|url| config(url)).collect(), &runtime);
+    for flush in 0..2 {
+        outputs.offer(&counters(flush * 100, 60));
+        outputs.offer(&counters(flush * 100 + 60, 40));
+        outputs.end_flush();
+    }
+    std::thread::scope(|scope| {
+        let lists = scope.spawn(|| count(tcp.accept().unwrap().0));
+        let points = scope.spawn(|| serve(&http, 2));
+        outputs.stop(Duration::from_secs(20));
+        assert_eq!(lists.join().unwrap(), 4, "one list for each batch");
+        assert_eq!(points.join().unwrap(), 200);
+    });
+    let ledgers = outputs.ledgers();
+    assert_eq!(ledgers.len(), 3);
+    for ledger in &ledgers {
+        assert_eq!((ledger.offered, ledger.acknowledged), (200, 200), "{ledger:?}");
+    }
+    let mut files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap).collect();
+    let file = files.pop().unwrap();
+    assert!(files.is_empty());
+    assert_eq!(file.path().extension().unwrap(), "avro");
+    assert_eq!(count(File::open(file.path()).unwrap()), 200);
+}
+
+#[test]
+fn a_stop_ends_within_its_grace_whatever_is_stuck_and_counts_what_is_left() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let runtime = runtime();
+    let outputs = start(
+        vec![
+            config(&format!("avro+tcp://{}", mute.local_addr().unwrap())),
+            OutputConfig {
+                schema: Schema::MetricList,
+                codec: Codec::Null,
+                ..config(&format!("http://{}/", hanging.local_addr().unwrap()))
+            },
+            config(&format!("avro+tcp://{gone}")),
+        ],
+        &runtime,
+    );
+    let _peers = (mute.accept().unwrap(), {
+        // More than the buffers of a socket take.
+        for flush in 0..20 {
+            outputs.offer(&counters(flush * 20_000, 20_000));
+        }
+        outputs.end_flush();
+        hanging.accept().unwrap()
+    });
+    let begun = Instant::now();
+    outputs.stop(Duration::from_millis(100));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for ledger in outputs.ledgers() {
+        assert_adds_up(&ledger);
+        assert_eq!((ledger.offered, ledger.queued), (400_000, 0));
+        assert!(ledger.dropped.get(DropReason::Shutdown) > 0, "{ledger:?}");
+    }
+    assert!(!outputs.ready());
+
+    outputs.offer(&counters(400_000, 5));
+    for ledger in outputs.ledgers() {
+        assert_adds_up(&ledger);
+        assert_eq!(ledger.offered, 400_005);
+    }
+}
+
+#[test]
+fn a_stop_with_nothing_queued_waits_for_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let urls = [file_url(dir.path()), format!("avro+tcp://{gone}"), format!("http://{gone}/")];
+    let runtime = runtime();
+    let outputs = start(urls.iter().map(|url| config(url)).collect(), &runtime);
+    let begun = Instant::now();
+    outputs.stop(Duration::from_mins(10));
+    assert!(begun.elapsed() < Duration::from_mins(1));
+}
+
+#[test]
+fn the_ledgers_add_up_at_every_reading_whatever_the_peer_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let small = |url: &str| OutputConfig { queue_bytes: 64 << 10, ..config(url) };
+    let runtime = runtime();
+    let outputs = start(
+        vec![small(&format!("avro+tcp://{address}")), small(&file_url(dir.path()))],
+        &runtime,
+    );
+    let offered = std::thread::scope(|scope| {
+        // A peer that takes a little from each connection, then resets it.
+        scope.spawn(|| {
+            while let Ok((mut peer, _)) = listener.accept() {
+                let mut some = vec![0; 601 + (random() % 4000) as usize];
+                if peer.read_exact(&mut some[..1]).is_err() || some[0] == b'.' {
+                    break;
+                }
+                let _ = peer.read_exact(&mut some[1..]);
+            }
+        });
+        let flushes = scope.spawn(|| {
+            let mut offered = 0;
+            for _ in 0..300 {
+                let points = (random() % 200) as usize + 1;
+                outputs.offer(&counters(offered as i64, points));
+                offered += points as u64;
+                if random().is_multiple_of(3) {
+                    outputs.end_flush();
+                }
+            }
+            offered
+        });
+        while !flushes.is_finished() {
+            outputs.ledgers().iter().for_each(assert_adds_up);
+        }
+        outputs.stop(Duration::from_millis(500));
+        // Lets the peer end.
+        TcpStream::connect(address).unwrap().write_all(b".").unwrap();
+        flushes.join().unwrap()
+    });
+    for ledger in outputs.ledgers() {
+        assert_adds_up(&ledger);
+        assert_eq!((ledger.offered, ledger.queued), (offered, 0));
+    }
+}
+
+#[test]
+fn an_output_is_ready_when_it_is_connected() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let runtime = runtime();
+    let url = format!("avro+tcp://{}", listener.local_addr().unwrap());
+    let outputs = start(vec![config(&url)], &runtime);
+    let peer = listener.accept().unwrap();
+    while !outputs.ready() {
+        std::thread::yield_now();
+    }
+    drop(listener);
+    drop(peer);
+    while outputs.ready() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn outputs_get_names_of_their_own_and_clashes_are_refused() {
+    let of = |name: &str, url: &str| OutputConfig { name: name.into(), ..config(url) };
+    let all = vec![
+        of("", "http://h/"),
+        of("main", "http://h/"),
+        of("", "http://h/?key=s3cret"),
+        of("http://h/ 2", "http://h/"),
+    ];
+    let names: Vec<_> = check_all(all).unwrap().into_iter().map(|config| config.name).collect();
+    assert_eq!(names, ["http://h/", "main", "http://h/ 3", "http://h/ 2"]);
+
+    let twice = vec![of("a", "file:x"), of("a", "file:y")];
+    assert!(matches!(check_all(twice), Err(ShipError::SameName(_))));
+    let shared = vec![of("a", "file:x"), of("b", "file:./x")];
+    assert!(matches!(check_all(shared), Err(ShipError::SameDirectory(_))));
+    let wrong = vec![OutputConfig { queue_bytes: 1, ..config("file:x") }];
+    assert!(matches!(check_all(wrong), Err(ShipError::Setting { .. })));
+}
+
+#[test]
+fn https_needs_nothing_but_the_systems_certificates() {
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let configs = vec![config(&format!("https://{gone}/"))];
+    match Outputs::start(configs, BOOT, runtime.handle()) {
+        Ok(outputs) => assert!(outputs.ready()),
+        // A machine may have none.
+        Err(error) => assert!(matches!(error, ShipError::Client { .. }), "{error}"),
+    }
+}

@@ -23,7 +23,9 @@ struct Input<R> {
 /// Why a part of a frame is not there.
 enum Gap {
     /// The input ended before the part did. `clean`: before it began.
-    End { clean: bool },
+    End {
+        clean: bool,
+    },
     /// A number is no varint of 64 bits.
     Number,
     Input(io::Error),

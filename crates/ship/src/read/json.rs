@@ -13,7 +13,8 @@ pub(super) fn schema(text: &str) -> Result<Schema, String> {
     if text.is_empty() {
         return Err("it has no schema".to_owned());
     }
-    let schema = Schema::parse_str(text).map_err(|error| format!("its schema: {}", short(&error)))?;
+    let schema =
+        Schema::parse_str(text).map_err(|error| format!("its schema: {}", short(&error)))?;
     check(&schema)?;
     Ok(schema)
 }
@@ -142,7 +143,7 @@ impl<'de> Visitor<'de> for Append<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
         let mut between = "{";
-        while let Some(key) = entries.next_key::<String>()? {
+        while let Some(Key(key)) = entries.next_key()? {
             self.push(between)?;
             self.push_quoted(&key)?;
             self.push(":")?;
@@ -150,5 +151,30 @@ impl<'de> Visitor<'de> for Append<'_> {
             between = ",";
         }
         self.push(if between == "{" { "{}" } else { "}" })
+    }
+}
+
+/// The name of a field or the key of a map: the library hands the two over by different calls.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self(String::new()))
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self, E> {
+        Ok(Self(key.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, key: String) -> Result<Self, E> {
+        Ok(Self(key))
     }
 }

@@ -98,7 +98,7 @@ impl FileSink {
             Err(error) => {
                 self.account.set_up(false);
                 let dir = self.files.directory.path().display();
-                self.account.retry(format!("cannot write to {dir}: {error}"));
+                self.account.retry(&format!("cannot write to {dir}: {error}"));
                 self.queue.pause_thread(self.backoff.wait());
             }
         }
@@ -149,13 +149,12 @@ impl Files {
     /// Writes and syncs these blocks, all of them or none.
     fn write(&mut self, payloads: &[Payload], now: Instant) -> io::Result<()> {
         let mut bytes = Vec::new();
-        let mut part = match self.part.take() {
-            Some(part) => part,
-            None => {
-                let part = self.begin(now)?;
-                bytes = ocf::header(self.schema, self.codec, &part.marker);
-                part
-            }
+        let mut part = if let Some(part) = self.part.take() {
+            part
+        } else {
+            let part = self.begin(now)?;
+            bytes = ocf::header(self.schema, self.codec, &part.marker);
+            part
         };
         for payload in payloads {
             bytes.extend_from_slice(&payload.bytes);
@@ -169,7 +168,7 @@ impl Files {
             }
             Err(error) => {
                 // What is good of it is kept; what follows goes into a new file.
-                self.give_up(part);
+                self.give_up(&part);
                 Err(error)
             }
         }
@@ -182,11 +181,11 @@ impl Files {
         Ok(Part { file, name, marker: ocf::new_marker(), begun: now, good: 0 })
     }
 
-    fn give_up(&mut self, part: Part) {
+    fn give_up(&mut self, part: &Part) {
         let kept = if part.good == 0 {
             self.directory.discard(&part.name)
         } else {
-            part.file.set_len(part.good).and_then(|()| self.finish(&part))
+            part.file.set_len(part.good).and_then(|()| self.finish(part))
         };
         self.left_behind |= kept.is_err();
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
 use crate::ledger::{Account, DropReason};
@@ -48,7 +50,7 @@ impl HttpSink {
                 }
                 Outcome::Failed { why, wait } => {
                     self.queue.put_back(payload);
-                    self.account.retry(why);
+                    self.account.retry(&why);
                     if !self.queue.pause(wait.unwrap_or_else(|| backoff.wait())).await {
                         return;
                     }
@@ -116,7 +118,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The longest that a destination may make us wait.
-const WAIT_MOST: Duration = Duration::from_secs(300);
+const WAIT_MOST: Duration = Duration::from_mins(5);
 
 /// How long the answer asks us to wait, in seconds or until a date; `None` where it says nothing
 /// sensible, or 0.

@@ -43,7 +43,7 @@ impl TcpSink {
             match ended {
                 Ok(()) => return,
                 Err(error) => {
-                    self.account.retry(format!("{}:{}: {error}", self.host, self.port));
+                    self.account.retry(&format!("{}:{}: {error}", self.host, self.port));
                 }
             }
             if !self.queue.pause(backoff.wait()).await {
@@ -59,9 +59,10 @@ impl TcpSink {
         })??;
         // A peer that vanished without a word is found within minutes, whether we write or not.
         sockopt::set_socket_keepalive(&stream, true)?;
-        sockopt::set_tcp_keepidle(&stream, Duration::from_secs(60))?;
+        sockopt::set_tcp_keepidle(&stream, Duration::from_mins(1))?;
         sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(15))?;
         sockopt::set_tcp_keepcnt(&stream, 4)?;
+        sockopt::set_tcp_user_timeout(&stream, UNREAD_MOST.as_millis() as u32)?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -91,6 +92,9 @@ impl TcpSink {
         }
     }
 }
+
+/// A connection on which the peer has taken nothing for so long is given up.
+const UNREAD_MOST: Duration = Duration::from_mins(2);
 
 async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {

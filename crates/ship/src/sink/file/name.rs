@@ -127,9 +127,8 @@ mod tests {
 
     #[test]
     fn names_are_ordered_by_age() {
-        let at = |seconds, number| {
-            FileName::new(UNIX_EPOCH + Duration::from_secs(seconds), "a", number)
-        };
+        let at =
+            |seconds, number| FileName::new(UNIX_EPOCH + Duration::from_secs(seconds), "a", number);
         assert!(at(1, 9) < at(1, 10));
         assert!(at(1, 10) < at(2, 0));
     }

@@ -1,1 +1,184 @@
+use std::future::Future;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::ledger::DropReason;
+use crate::queue::Payload;
+
+const QUICK: Retry = Retry {
+    first: Duration::from_millis(1),
+    most: Duration::from_millis(5),
+    timeout: Duration::from_secs(10),
+};
+
+struct Sink {
+    queue: Arc<Queue>,
+    account: Arc<Account>,
+    running: JoinHandle<()>,
+}
+
+fn start(port: u16, queue_bytes: usize) -> Sink {
+    let account = Arc::new(Account::new("o".into(), false));
+    let queue = Arc::new(Queue::new(queue_bytes, Arc::clone(&account)));
+    let sink = TcpSink {
+        host: "127.0.0.1".to_owned(),
+        port,
+        retry: QUICK,
+        queue: Arc::clone(&queue),
+        account: Arc::clone(&account),
+    };
+    Sink { queue, account, running: tokio::spawn(sink.run()) }
+}
+
+impl Sink {
+    fn push(&self, byte: u8, bytes: usize) {
+        self.account.offer(1);
+        self.queue.push(Payload { bytes: vec![byte; bytes].into(), points: 1 });
+    }
+
+    async fn until(&self, condition: impl Fn(&Account) -> bool) {
+        within(async {
+            while !condition(&self.account) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), future).await.expect("nothing here takes long")
+}
+
+async fn listen() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// The next connection, after its header.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    let (mut peer, _) = within(listener.accept()).await.unwrap();
+    let mut header = vec![0; 601];
+    within(peer.read_exact(&mut header)).await.unwrap();
+    assert_eq!(header, ocf::header(Schema::MetricList, Codec::Null, &STREAM_MARKER));
+    peer
+}
+
+#[tokio::test]
+async fn a_connection_carries_the_header_once_and_then_the_blocks() {
+    let (listener, port) = listen().await;
+    let sink = start(port, 1 << 20);
+    let mut peer = accept(&listener).await;
+    sink.until(Account::is_up).await;
+    for byte in 1..=3 {
+        sink.push(byte, 2);
+        sink.until(|account| account.ledger().acknowledged == u64::from(byte)).await;
+    }
+    sink.queue.close();
+    within(sink.running).await.unwrap();
+    let mut rest = Vec::new();
+    within(peer.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, [1, 1, 2, 2, 3, 3]);
+}
+
+#[tokio::test]
+async fn points_wait_for_a_peer_that_is_not_there_yet() {
+    let (listener, port) = listen().await;
+    drop(listener);
+    let sink = start(port, 1 << 20);
+    sink.push(1, 2);
+    sink.push(2, 2);
+    sink.until(|account| account.ledger().retries >= 3).await;
+    let ledger = sink.account.ledger();
+    assert_eq!((ledger.queued, ledger.acknowledged), (2, 0));
+    assert!(!sink.account.is_up());
+    assert!(ledger.last_error.unwrap().starts_with(&format!("127.0.0.1:{port}: ")));
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], port).into()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let mut peer = accept(&listener).await;
+    let mut blocks = [0; 4];
+    within(peer.read_exact(&mut blocks)).await.unwrap();
+    assert_eq!(blocks, [1, 1, 2, 2]);
+    sink.until(|account| account.ledger().acknowledged == 2).await;
+}
+
+#[tokio::test]
+async fn a_block_that_a_reset_cut_off_is_sent_again_whole_after_a_new_header() {
+    const LARGE: usize = 32 << 20;
+    let (listener, port) = listen().await;
+    let sink = start(port, 2 * LARGE);
+    let mut peer = accept(&listener).await;
+    sink.push(7, LARGE);
+    sink.push(8, 2);
+    let mut beginning = vec![0; 100_000];
+    within(peer.read_exact(&mut beginning)).await.unwrap();
+    // Unread bytes make the kernel answer with a reset.
+    drop(peer);
+
+    let mut peer = accept(&listener).await;
+    let mut blocks = vec![0; LARGE + 2];
+    within(peer.read_exact(&mut blocks)).await.unwrap();
+    assert!(blocks[..LARGE].iter().all(|byte| *byte == 7));
+    assert_eq!(blocks[LARGE..], [8, 8]);
+    sink.until(|account| account.ledger().acknowledged == 2).await;
+    assert_eq!(sink.account.ledger().retries, 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_closed_its_side_gets_nothing_more_on_that_connection() {
+    let (listener, port) = listen().await;
+    let sink = start(port, 1 << 20);
+    let mut peer = accept(&listener).await;
+    peer.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    within(peer.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.is_empty());
+
+    let mut peer = accept(&listener).await;
+    sink.push(1, 2);
+    let mut block = [0; 2];
+    within(peer.read_exact(&mut block)).await.unwrap();
+    assert_eq!(sink.account.ledger().retries, 1);
+}
+
+#[tokio::test]
+async fn what_a_peer_says_is_not_listened_to() {
+    let (listener, port) = listen().await;
+    let sink = start(port, 1 << 20);
+    let mut peer = accept(&listener).await;
+    within(peer.write_all(&[b'x'; 10_000])).await.unwrap();
+    sink.push(1, 2);
+    let mut block = [0; 2];
+    within(peer.read_exact(&mut block)).await.unwrap();
+    assert_eq!(sink.account.ledger().retries, 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_costs_the_oldest_points_and_no_memory() {
+    let (listener, port) = listen().await;
+    let sink = start(port, 16 << 20);
+    let peer = accept(&listener).await;
+    for byte in 0..40 {
+        sink.push(byte, 4 << 20);
+        tokio::task::yield_now().await;
+    }
+    let ledger = sink.account.ledger();
+    let lost = ledger.dropped.get(DropReason::QueueFull);
+    assert!(lost > 0, "{ledger:?}");
+    assert_eq!(ledger.offered, ledger.acknowledged + ledger.queued + lost);
+    drop(peer);
+}
+
+#[tokio::test]
+async fn a_closed_queue_ends_an_attempt_to_connect_that_has_nothing_to_carry() {
+    let sink = start(9, 1 << 20);
+    sink.queue.close();
+    within(sink.running).await.unwrap();
+}

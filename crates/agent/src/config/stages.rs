@@ -1,0 +1,85 @@
+//! What each stage is started with.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use api::ContainersConfig;
+use enrich::{Credentials, IdentityConfig, LabelRules, MesosConfig, Reconcile};
+use metric::Quantiles;
+use ship::OutputConfig;
+
+use super::{Config, Output};
+
+/// How long to wait before a port or a file that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl Config {
+    /// One worker for every two cores, at least one, at most eight.
+    pub(crate) fn to_ingest(&self) -> ingest::Config {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = if self.workers == 0 { (cores / 2).clamp(1, 8) } else { self.workers };
+        ingest::Config {
+            workers: NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN),
+            max_rest: self.max_rest,
+        }
+    }
+
+    pub(crate) fn to_containers(&self) -> ContainersConfig {
+        let containers = &self.containers;
+        ContainersConfig {
+            statsd_host: containers.statsd_host.clone(),
+            bind: containers.bind,
+            ports: containers.ports.clone(),
+            on_failure: containers.on_failure.into(),
+            max_containers: containers.max_containers,
+            read_as: containers.read_as(),
+            receive_buffer: self.receive_buffer,
+            retry: RETRY,
+        }
+    }
+
+    pub(crate) fn to_enrich(&self) -> enrich::Config {
+        let mesos = &self.mesos;
+        let path = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
+        let credentials = match (path(&mesos.token_file), path(&mesos.service_account_file)) {
+            (Some(file), _) => Credentials::TokenFile(file),
+            (None, Some(file)) => Credentials::ServiceAccount(file),
+            (None, None) => Credentials::None,
+        };
+        let agent = MesosConfig {
+            ca_file: path(&mesos.ca_file),
+            credentials,
+            timeout: mesos.timeout,
+            ..MesosConfig::new(mesos.url.as_str())
+        };
+        let identity = IdentityConfig {
+            agent_id: self.identity.agent_id.clone(),
+            cluster_id: self.identity.cluster_id.clone(),
+            host: self.identity.host.clone(),
+            labels: self.identity.labels.clone(),
+            ..IdentityConfig::default()
+        };
+        enrich::Config {
+            identity,
+            mesos: (!mesos.url.is_empty()).then_some(agent),
+            labels: LabelRules {
+                whitelist: mesos.label_whitelist.clone(),
+                prefixes: mesos.label_prefixes.clone(),
+            },
+            refresh: mesos.refresh,
+            reconcile: self.containers.reconcile.then(Reconcile::default),
+            ..enrich::Config::default()
+        }
+    }
+
+    pub(crate) fn to_ship(&self) -> Vec<OutputConfig> {
+        self.outputs.iter().map(Output::to_ship).collect()
+    }
+
+    pub(crate) fn to_quantiles(&self) -> Arc<Quantiles> {
+        Arc::new(Quantiles::new(self.quantiles.clone()))
+    }
+}

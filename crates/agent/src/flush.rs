@@ -1,0 +1,212 @@
+//! The flush thread: at each flush it takes the workers' intervals, merges them, joins who said
+//! it, and offers the batches to the outputs.
+
+mod waiting;
+
+use std::sync::atomic::AtomicU64;
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use aggregate::{Feedback, Interval, Merge, Part};
+use enrich::Contexts;
+use metric::{Batch, Datapoint, Dimensions, Note, Quantiles, Source};
+use ship::Outputs;
+use tracing::warn;
+
+use crate::ends::{End, Ends, Now};
+use crate::worker::{self, Request};
+use waiting::{Waiting, WaitingBatch};
+
+/// What the flush thread is told.
+pub(crate) enum Message {
+    /// A source's last socket was closed; its share of the running interval leaves at once.
+    Ended(Part),
+    /// The sockets are drained: to flush a last time, and end.
+    Stop,
+}
+
+/// What the flush thread works with.
+pub(crate) struct Flush {
+    pub(crate) workers: Vec<worker::Handle>,
+    pub(crate) merge: Merge,
+    pub(crate) contexts: Contexts,
+    pub(crate) outputs: Arc<Outputs>,
+    pub(crate) quantiles: Arc<Quantiles>,
+    pub(crate) interval: Duration,
+    /// Points that may wait for their container's context.
+    pub(crate) waiting_limit: usize,
+    /// Where their number is shown.
+    pub(crate) waiting_points: Arc<AtomicU64>,
+}
+
+/// The running flush thread.
+pub(crate) struct Thread {
+    messages: mpsc::Sender<Message>,
+    thread: JoinHandle<()>,
+}
+
+impl Thread {
+    /// Starts it; `messages` is where it hears of sources that ended.
+    pub(crate) fn start(
+        flush: Flush,
+        sender: mpsc::Sender<Message>,
+        messages: Receiver<Message>,
+    ) -> io::Result<Self> {
+        let run = move || {
+            let ends = Ends::new(flush.interval, Now::read());
+            let waiting = Waiting::new(flush.waiting_limit, flush.waiting_points.clone());
+            let feedback = flush.workers.iter().map(|_| Feedback::default()).collect();
+            let spare = Vec::new();
+            Running { flush, ends, waiting, next_seq: 0, spare, feedback, messages }.run();
+        };
+        let thread = thread::Builder::new().name("flush".to_owned()).spawn(run)?;
+        Ok(Self { messages: sender, thread })
+    }
+
+    /// Has everything flushed a last time, and waits for that until the deadline.
+    pub(crate) async fn finish(self, deadline: Instant) {
+        let _ = self.messages.send(Message::Stop);
+        let join = tokio::task::spawn_blocking(move || drop(self.thread.join()));
+        if tokio::time::timeout_at(deadline.into(), join).await.is_err() {
+            warn!("the last flush is not done in time; what it did not offer is lost");
+        }
+    }
+}
+
+struct Running {
+    flush: Flush,
+    ends: Ends,
+    waiting: Waiting,
+    next_seq: i64,
+    // Intervals that were merged and emptied, for the next swap.
+    spare: Vec<Interval>,
+    // For each worker, with the next swap.
+    feedback: Vec<Feedback>,
+    messages: Receiver<Message>,
+}
+
+impl Running {
+    fn run(mut self) {
+        loop {
+            let Some(wait) = self.ends.wait(Now::read()) else {
+                self.flush(Ends::regular);
+                continue;
+            };
+            match self.messages.recv_timeout(wait) {
+                Ok(Message::Ended(part)) => {
+                    self.end_source(part);
+                    self.flush.outputs.end_flush();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.flush(Ends::last);
+                    self.release_waiting();
+                    self.flush.outputs.end_flush();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, end: impl FnOnce(&mut Ends, Now) -> End) {
+        let intervals = self.swap();
+        let end = end(&mut self.ends, Now::read());
+        // A source that ended before its worker was swapped ends here before the merge too.
+        while let Ok(Message::Ended(part)) = self.messages.try_recv() {
+            self.end_source(part);
+        }
+        // What has waited since the last flush goes now, with what is known.
+        self.release_waiting();
+        let mut offered = Offer {
+            contexts: &self.flush.contexts,
+            outputs: &self.flush.outputs,
+            quantiles: &self.flush.quantiles,
+            next_seq: &mut self.next_seq,
+        };
+        let waiting = &mut self.waiting;
+        let merged = self.flush.merge.merge(intervals, end.at, &mut |source, datapoints| {
+            let batch = WaitingBatch { source: source.clone(), end, datapoints };
+            if let Some(batch) = waiting.take_in(batch, &self.flush.contexts) {
+                offered.offer(batch);
+            }
+        });
+        (self.spare, self.feedback) = merged;
+        self.flush.outputs.end_flush();
+    }
+
+    // The workers' intervals, for empty ones. Each is asked before the first answer is awaited.
+    fn swap(&mut self) -> Vec<Interval> {
+        self.spare.resize_with(self.flush.workers.len(), Interval::default);
+        let ask = |((worker, empty), feedback): ((&worker::Handle, Interval), Feedback)| {
+            let (full, answer) = mpsc::sync_channel(1);
+            worker.ask(Request::Swap { empty, feedback, full });
+            answer
+        };
+        let asked: Vec<_> = self
+            .flush
+            .workers
+            .iter()
+            .zip(self.spare.drain(..))
+            .zip(self.feedback.drain(..))
+            .map(ask)
+            .collect();
+        // A worker that ended has nothing any more.
+        asked.into_iter().map(|answer| answer.recv().unwrap_or_default()).collect()
+    }
+
+    fn end_source(&mut self, part: Part) {
+        let end = self.ends.of_one_source(Now::read());
+        let (source, datapoints) = self.flush.merge.end(part, end.at);
+        let mut last = self.waiting.of(&source);
+        last.push(WaitingBatch { source, end, datapoints });
+        last.into_iter().for_each(|batch| self.offer(batch));
+    }
+
+    fn release_waiting(&mut self) {
+        for batch in self.waiting.all() {
+            self.offer(batch);
+        }
+    }
+
+    fn offer(&mut self, batch: WaitingBatch) {
+        Offer {
+            contexts: &self.flush.contexts,
+            outputs: &self.flush.outputs,
+            quantiles: &self.flush.quantiles,
+            next_seq: &mut self.next_seq,
+        }
+        .offer(batch);
+    }
+}
+
+/// The way of a batch to the outputs.
+struct Offer<'a> {
+    contexts: &'a Contexts,
+    outputs: &'a Outputs,
+    quantiles: &'a Arc<Quantiles>,
+    next_seq: &'a mut i64,
+}
+
+impl Offer<'_> {
+    /// Joins who said it, numbers the points, and hands the batch out.
+    fn offer(&mut self, batch: WaitingBatch) {
+        let WaitingBatch { source, end, datapoints } = batch;
+        if datapoints.is_empty() {
+            return;
+        }
+        let batch = Batch {
+            dimensions: self.contexts.dimensions(&source).dimensions,
+            source,
+            end_ms: end.end_ms,
+            interval_ms: end.interval_ms,
+            first_seq: *self.next_seq,
+            quantiles: self.quantiles.clone(),
+            datapoints,
+        };
+        *self.next_seq += batch.len() as i64;
+        self.outputs.offer(&Arc::new(batch));
+    }
+}

@@ -1,0 +1,181 @@
+//! What others speak to over HTTP: registration of containers, the operator's listener, and the
+//! tasks behind them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use api::{App, Change, Containers, Endpoint, Health, Hooks, Server, Status, Traffic, Views};
+use enrich::{Contexts, Directory, Poller};
+use ingest::Listeners;
+use metric::Source;
+use ship::Outputs;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::{Config, HttpListen};
+use crate::ledger::Ledger;
+
+/// How many readers of the status may wait for it.
+const READERS: usize = 64;
+
+type StatusReaders = mpsc::Receiver<oneshot::Sender<Arc<Status>>>;
+
+/// The servers and their tasks.
+pub(crate) struct Front {
+    /// The registered containers.
+    pub(crate) containers: Containers,
+    /// What happens at the servers' sockets.
+    pub(crate) traffic: Arc<Traffic>,
+    /// Where the operator's HTTP is served.
+    pub(crate) http: Option<Endpoint>,
+    status: mpsc::Sender<oneshot::Sender<Arc<Status>>>,
+    readers: Option<StatusReaders>,
+    listening: Arc<AtomicBool>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Front {
+    /// Gives the known containers their ports back, then opens registration.
+    pub(crate) fn start(
+        config: &Config,
+        listeners: &Listeners,
+        contexts: &Contexts,
+    ) -> Result<Self> {
+        let directory = Directory::open(&config.containers.dir)?;
+        let known = directory.load()?;
+        for (path, why) in &known.set_aside {
+            warn!("{} is no container's file and was set aside: {why}", path.display());
+        }
+        let hooks = hooks(directory, contexts);
+        let containers = Containers::new(config.to_containers(), listeners.clone(), hooks)?;
+        // Bound first: whoever serves this path already is an error, and keeps its containers' ports.
+        let servers: Vec<Server> =
+            config.containers.api.iter().map(|at| Server::bind(&at.0)).collect::<Result<_, _>>()?;
+        containers.restore(known.containers);
+
+        let (status, readers) = mpsc::channel(READERS);
+        let front = Self {
+            containers,
+            traffic: Arc::default(),
+            http: None,
+            status,
+            readers: Some(readers),
+            listening: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        for server in servers {
+            let app = App {
+                registration: Some(front.containers.clone()),
+                views: None,
+                traffic: front.traffic.clone(),
+            };
+            front.serve(server, app);
+        }
+        let (containers, stop) = (front.containers.clone(), front.stop.clone());
+        front.tasks.spawn(async move { containers.retry_unbound(stop).await });
+        Ok(front)
+    }
+
+    /// Answers readers of the status from now on.
+    pub(crate) fn serve_status(&mut self, ledger: Ledger) {
+        if let Some(readers) = self.readers.take() {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move { stop.run_until_cancelled(ledger.serve(readers)).await });
+        }
+    }
+
+    /// Asks Mesos who containers are, and retires those that it does not know any more.
+    pub(crate) fn follow_mesos(&self, poller: Poller, mut retired: mpsc::Receiver<String>) {
+        self.tasks.spawn(poller.run(self.stop.clone()));
+        let (containers, stop) = (self.containers.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            while let Some(Some(id)) = stop.run_until_cancelled(retired.recv()).await {
+                info!("Mesos does not know container {id:?} any more: it is retired");
+                containers.remove(&id).await;
+            }
+        });
+    }
+
+    /// Opens the operator's HTTP listener, if there is to be one.
+    pub(crate) fn serve_http(&mut self, config: &Config, outputs: Arc<Outputs>) -> Result<()> {
+        let HttpListen::At(address) = config.http.listen else { return Ok(()) };
+        let endpoint = Endpoint::Tcp { host: address.ip().to_string(), port: address.port() };
+        let server = Server::bind(&endpoint)?;
+        self.http = Some(server.endpoint().clone());
+        let registers = config.containers.api.is_empty() && endpoint.is_local();
+        let listening = self.listening.clone();
+        let app = App {
+            registration: registers.then(|| self.containers.clone()),
+            views: Some(Views {
+                status: self.status.clone(),
+                health: Arc::new(move || health(&listening, &outputs)),
+            }),
+            traffic: self.traffic.clone(),
+        };
+        self.serve(server, app);
+        Ok(())
+    }
+
+    /// What `/healthz` waits for.
+    pub(crate) fn all_listeners_are_open(&self) {
+        self.listening.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the servers and tasks.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn serve(&self, server: Server, app: App) {
+        self.tasks.spawn(server.serve(app, self.stop.clone()));
+    }
+}
+
+fn hooks(directory: Directory, contexts: &Contexts) -> Hooks {
+    let persist = move |change: &Change| -> io::Result<()> {
+        let written = match change {
+            Change::Save(container) => directory.save(container),
+            Change::Remove(id) => directory.remove(id),
+        };
+        written.map_err(io::Error::other)
+    };
+    let (registered, removed) = (contexts.clone(), contexts.clone());
+    let tell = |told: fn(&Contexts, &str), contexts: Contexts| {
+        move |source: &Arc<Source>| {
+            if let Some(id) = source.container_id() {
+                told(&contexts, id);
+            }
+        }
+    };
+    Hooks {
+        persist: Box::new(persist),
+        registered: Box::new(tell(Contexts::registered, registered)),
+        removed: Box::new(tell(Contexts::removed, removed)),
+    }
+}
+
+fn health(listening: &AtomicBool, outputs: &Outputs) -> Health {
+    let mut health = Health::default();
+    if !listening.load(Ordering::Relaxed) {
+        health.listeners.push("not every listener is open yet".to_owned());
+    }
+    if !outputs.ready() {
+        let troubles = outputs.ledgers().into_iter().filter_map(|output| {
+            let error = output.last_error?;
+            Some(format!("output {}: {error}", output.name))
+        });
+        health.outputs.extend(troubles);
+        if health.outputs.is_empty() {
+            health.outputs.push("an output is not up yet".to_owned());
+        }
+    }
+    health
+}

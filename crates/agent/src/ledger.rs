@@ -1,0 +1,166 @@
+//! The account of the whole process, put together from those of its parts.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use api::{Account, Containers, OutputStatus, SourceKind, SourceStatus, Status, Traffic};
+use ingest::{Address, Listeners};
+use metric::{Counts, Origin, Source};
+use ship::{OutputLedger, Outputs};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ends::Now;
+use crate::worker::{self, Accounts, Request, SourceAccount};
+
+/// One cut serves all readers for so long.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Where the accounts of the parts are.
+pub(crate) struct Ledger {
+    pub(crate) boot_id: Arc<str>,
+    /// In unix milliseconds.
+    pub(crate) started: i64,
+    pub(crate) workers: Vec<worker::Handle>,
+    pub(crate) listeners: Listeners,
+    pub(crate) containers: Containers,
+    pub(crate) outputs: Arc<Outputs>,
+    pub(crate) waiting_points: Arc<AtomicU64>,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
+impl Ledger {
+    /// Answers whoever asks, until nobody can any more.
+    pub(crate) async fn serve(self, mut readers: mpsc::Receiver<oneshot::Sender<Arc<Status>>>) {
+        let mut last: Option<(Instant, Arc<Status>)> = None;
+        while let Some(reader) = readers.recv().await {
+            let status = match &last {
+                Some((at, status)) if at.elapsed() < FRESH => status.clone(),
+                Some(_) | None => {
+                    let status = Arc::new(self.read().await);
+                    last = Some((Instant::now(), status.clone()));
+                    status
+                }
+            };
+            // A reader that went away is no error.
+            let _ = reader.send(status);
+        }
+    }
+
+    /// One cut through everything.
+    pub(crate) async fn read(&self) -> Status {
+        let accounts = self.accounts().await;
+        let ports = self.ports();
+        let mut ended = Counts::default();
+        let mut lines = Lines::default();
+        for worker in accounts {
+            ended += worker.ended;
+            worker.sources.into_iter().for_each(|account| lines.add(account));
+        }
+        let registered = self.containers.sources();
+        // One whose port is taken has no socket yet, and so no worker that knows it.
+        for waiting in registered.iter().filter(|container| container.unbound) {
+            lines.add(SourceAccount::none_yet(waiting.source.clone()));
+        }
+        let unbound: HashSet<Arc<Source>> =
+            registered.into_iter().filter(|it| it.unbound).map(|it| it.source).collect();
+        let mut total = Account { counts: ended, series: 0 };
+        for line in &lines.all {
+            total.counts += line.counts;
+            total.series += line.series as u64;
+        }
+        Status {
+            version: 1,
+            boot_id: self.boot_id.clone(),
+            started: self.started,
+            now: Now::read().wall_ms,
+            sources: lines.all.iter().map(|line| source(line, &ports, &unbound)).collect(),
+            total,
+            ended: Account { counts: ended, series: 0 },
+            waiting: self.waiting_points.load(Ordering::Relaxed),
+            outputs: self.outputs.ledgers().into_iter().map(output).collect(),
+            containers: self.containers.counts(),
+            http: self.traffic.read(),
+        }
+    }
+
+    // Each worker is asked before the first answer is awaited, so that they are of one moment.
+    async fn accounts(&self) -> Vec<Accounts> {
+        let ask = |worker: &worker::Handle| {
+            let (accounts, answer) = oneshot::channel();
+            worker.ask(Request::Accounts(accounts));
+            answer
+        };
+        let asked: Vec<_> = self.workers.iter().map(ask).collect();
+        let mut accounts = Vec::with_capacity(asked.len());
+        for answer in asked {
+            accounts.extend(answer.await.ok());
+        }
+        accounts
+    }
+
+    fn ports(&self) -> HashMap<Arc<Source>, u16> {
+        let port = |address| match address {
+            Address::Udp(address) => Some(address.port()),
+            Address::Unixgram(_) => None,
+        };
+        let open = self.listeners.sockets();
+        open.into_iter().filter_map(|it| Some((it.source, port(it.opened.address)?))).collect()
+    }
+}
+
+/// The lines of the account: one for each source, though several workers may know it.
+#[derive(Default)]
+struct Lines {
+    all: Vec<SourceAccount>,
+    places: HashMap<Arc<Source>, usize>,
+}
+
+impl Lines {
+    fn add(&mut self, account: SourceAccount) {
+        match self.places.get(&account.source) {
+            Some(place) => {
+                let line = &mut self.all[*place];
+                line.counts += account.counts;
+                line.series += account.series;
+                line.ended &= account.ended;
+            }
+            None => {
+                self.places.insert(account.source.clone(), self.all.len());
+                self.all.push(account);
+            }
+        }
+    }
+}
+
+fn source(
+    line: &SourceAccount,
+    ports: &HashMap<Arc<Source>, u16>,
+    unbound: &HashSet<Arc<Source>>,
+) -> SourceStatus {
+    SourceStatus {
+        source: match line.source.origin {
+            Origin::Container { .. } | Origin::Claimed { .. } => SourceKind::Container,
+            Origin::Listener { .. } => SourceKind::Listener,
+        },
+        container_id: line.source.container_id().cloned(),
+        listener: line.source.listener().cloned(),
+        port: ports.get(&line.source).copied(),
+        unbound: unbound.contains(&line.source),
+        ended: line.ended,
+        account: Account { counts: line.counts, series: line.series as u64 },
+    }
+}
+
+fn output(ledger: OutputLedger) -> OutputStatus {
+    OutputStatus {
+        name: ledger.name,
+        offered: ledger.offered,
+        acknowledged: ledger.acknowledged,
+        queued: ledger.queued,
+        dropped: ledger.dropped.iter().map(|(reason, n)| (reason.name(), n)).collect(),
+        retries: ledger.retries,
+        last_error: ledger.last_error,
+    }
+}

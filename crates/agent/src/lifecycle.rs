@@ -1,0 +1,127 @@
+//! From start to stop: configuration, logs, the pipeline, signals.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write, stdout};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use ingest::Address;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::cli::RunOptions;
+use crate::config::Config;
+use crate::logging;
+use crate::pipeline::Pipeline;
+
+/// Runs the agent until it is told to stop.
+pub(crate) fn run(options: &RunOptions) -> Result<()> {
+    let config = Config::load(options.config.as_deref(), options.flags())?;
+    logging::start(&config.log).map_err(anyhow::Error::msg)?;
+    raise_descriptor_limit();
+    runtime()?.block_on(serve(&config))
+}
+
+/// The runtime of everything that is not on the data's own threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    // Before anything else: a stop that comes early must find us listening for it.
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let boot_id = new_boot_id();
+    let pipeline = Pipeline::start(config, &boot_id)?;
+    info!(boot_id = %boot_id, "weir {} runs", env!("CARGO_PKG_VERSION"));
+    // A reader that closed the pipe does not matter.
+    let _ = tell_what_to_try(config, &pipeline);
+    notify(NotifyState::Ready);
+
+    let signal = signals.next().await;
+    info!("{signal}: stopping");
+    notify(NotifyState::Stopping);
+    pipeline.stop(config.shutdown_grace).await;
+    info!("stopped");
+    Ok(())
+}
+
+/// The signals that end the agent.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+// 16 hex digits, different for each process.
+pub(crate) fn new_boot_id() -> Arc<str> {
+    format!("{:016x}", RandomState::new().build_hasher().finish()).into()
+}
+
+// Each container has a socket. What the hard limit allows is asked for.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!("cannot raise the limit of open files: {error}");
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    // Without a service manager this does nothing.
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!("cannot notify the service manager: {error}");
+    }
+}
+
+fn tell_what_to_try(config: &Config, pipeline: &Pipeline) -> io::Result<()> {
+    let mut out = stdout().lock();
+    for listener in &pipeline.shared {
+        writeln!(out, "listening on {}", listener.address)?;
+    }
+    if let Some(http) = pipeline.http() {
+        writeln!(out, "HTTP on {http}")?;
+    }
+    writeln!(out, "\nTry:")?;
+    let udp = pipeline.shared.iter().find_map(|listener| match &listener.address {
+        Address::Udp(address) => Some(address),
+        Address::Unixgram(_) => None,
+    });
+    if let Some(address) = udp {
+        let (ip, port) = (address.ip(), address.port());
+        let ip = if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() };
+        writeln!(out, "  echo 'hello:1|c|#from:me' | nc -u -w1 {ip} {port}")?;
+    }
+    for output in &config.outputs {
+        if let ship::Destination::File(dir) = &output.url.destination {
+            let every = humantime::format_duration(config.flush_interval);
+            writeln!(out, "  weir cat {}/*      # a flush every {every}", dir.display())?;
+        }
+    }
+    if let Some(http) = pipeline.http() {
+        let http = http.to_string().replace("tcp://", "http://");
+        writeln!(out, "  curl {http}/status.json")?;
+    }
+    out.flush()
+}

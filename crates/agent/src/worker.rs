@@ -1,0 +1,169 @@
+//! One worker: takes datagrams from its sockets, reads them, adds up what they say.
+//!
+//! It owns its sockets, the series of their sources and their account; whoever else wants
+//! something of these sends a [`Request`], which is answered between two batches of datagrams.
+
+mod account;
+mod peers;
+mod reader;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use aggregate::{Interval, Shard};
+use ingest::{Receiver, Waker};
+use metric::{Note, Source};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use crate::claims::Claims;
+use crate::flush;
+
+pub(crate) use account::{Accounts, SourceAccount};
+use reader::Reader;
+
+/// What a worker is asked.
+pub(crate) enum Request {
+    /// To give its interval for an empty one.
+    Swap { empty: Interval, full: mpsc::SyncSender<Interval> },
+    /// To count what was noticed about series of a source after they left the worker.
+    Note { source: Arc<Source>, note: Note, times: u64 },
+    /// For a copy of its accounts.
+    Accounts(oneshot::Sender<Accounts>),
+    /// To read each of its sockets until it was empty once, and then no more.
+    Drain { deadline: Instant, drained: oneshot::Sender<()> },
+}
+
+/// How a worker is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    // Few ask, each waits for its answer before it asks again.
+    requests: mpsc::Sender<Request>,
+    waker: Waker,
+}
+
+impl Handle {
+    /// Sends a request; it is dropped, and with it the way for the answer, if the worker ended.
+    pub(crate) fn ask(&self, request: Request) {
+        if self.requests.send(request).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+/// All workers, each on a thread of its own.
+pub(crate) struct Pool {
+    workers: Vec<(Handle, JoinHandle<()>)>,
+}
+
+impl Pool {
+    /// Starts a worker for each receiver; `ended` is where the last of a closed source goes.
+    pub(crate) fn start(
+        receivers: Vec<Receiver>,
+        shard: impl Fn() -> Shard,
+        claims: &Claims,
+        ended: &mpsc::Sender<flush::Message>,
+    ) -> io::Result<Self> {
+        let mut workers = Vec::with_capacity(receivers.len());
+        for (number, receiver) in receivers.into_iter().enumerate() {
+            let (requests, inbox) = mpsc::channel();
+            let handle = Handle { requests, waker: receiver.waker() };
+            let reader = Reader::new(shard(), claims.clone(), ended.clone());
+            let worker = Worker { receiver, reader, inbox };
+            let name = format!("worker-{number}");
+            let thread = thread::Builder::new().name(name).spawn(|| worker.run())?;
+            workers.push((handle, thread));
+        }
+        Ok(Self { workers })
+    }
+
+    /// How each of them is reached.
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.workers.iter().map(|(handle, _)| handle.clone()).collect()
+    }
+
+    /// Has every socket read until it was empty once, and then no more.
+    pub(crate) async fn drain(&self, deadline: Instant) {
+        let ask = |(handle, _): &(Handle, JoinHandle<()>)| {
+            let (drained, answer) = oneshot::channel();
+            handle.ask(Request::Drain { deadline, drained });
+            answer
+        };
+        let asked: Vec<_> = self.workers.iter().map(ask).collect();
+        for answer in asked {
+            // A worker that ended is drained.
+            let _ = answer.await;
+        }
+    }
+
+    /// Ends the threads; their sockets are closed.
+    pub(crate) async fn end(self) {
+        let (handles, threads): (Vec<_>, Vec<_>) = self.workers.into_iter().unzip();
+        drop(handles);
+        // The last handles go with whoever else had some.
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+}
+
+struct Worker {
+    receiver: Receiver,
+    reader: Reader,
+    inbox: mpsc::Receiver<Request>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        // It ends when nobody can ask it any more.
+        while self.serve_requests() {
+            if let Err(error) = self.receiver.turn(None, &mut |event| self.reader.on(event)) {
+                // Its own descriptors failed, which should be impossible; the ledger goes on.
+                error!("a worker cannot wait for its sockets: {error}");
+                let Ok(request) = self.inbox.recv() else { return };
+                self.serve(request);
+            }
+        }
+    }
+
+    // Whether there may be more.
+    fn serve_requests(&mut self) -> bool {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(request) => self.serve(request),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    // An answer that nobody waits for any more is no error.
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Swap { empty, full } => {
+                let _ = full.send(self.reader.swap(empty));
+            }
+            Request::Note { source, note, times } => self.reader.note(&source, note, times),
+            Request::Accounts(accounts) => {
+                self.receiver.kernel_drops(|socket, _, dropped| {
+                    self.reader.count_kernel_drops(socket, dropped);
+                });
+                let _ = accounts.send(self.reader.accounts());
+            }
+            Request::Drain { deadline, drained } => {
+                self.receiver.drain_all(deadline, &mut |event| self.reader.on(event));
+                let _ = drained.send(());
+                self.serve_only_requests();
+            }
+        }
+    }
+
+    // After the drain: what comes now is left in the sockets.
+    fn serve_only_requests(&mut self) {
+        while let Ok(request) = self.inbox.recv() {
+            self.serve(request);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The built program from outside: start it, send to it, see what comes out.
+
+mod harness;
+
+mod basics;
+mod containers;
+mod ledger;
+mod mesos;
+mod outputs;
+mod program;

@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+/// How long what outlives an interval is kept after the last sample. To a tenth of a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry {
+    gauge: u32,
+    series: u32,
+    total: u32,
+}
+
+/// A time on the monotonic clock, in tenths of a second since the start: 13 years in 32 bits.
+pub(super) type Tick = u32;
+
+/// The end of an interval, and what has expired by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) now: Tick,
+    expiry: Expiry,
+}
+
+const TICK: Duration = Duration::from_millis(100);
+
+fn ticks(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
+}
+
+impl Expiry {
+    pub(super) fn new(gauge: Duration, series: Duration, total: Duration) -> Self {
+        let ticks_up = |expiry: Duration| ticks(expiry.saturating_add(TICK / 2));
+        Self { gauge: ticks_up(gauge), series: ticks_up(series), total: ticks_up(total) }
+    }
+
+    pub(super) fn at(self, since_start: Duration) -> Moment {
+        Moment { now: ticks(since_start.saturating_add(TICK / 2)), expiry: self }
+    }
+}
+
+impl Moment {
+    fn since(self, last: Tick) -> u32 {
+        self.now.saturating_sub(last)
+    }
+
+    /// Whether a gauge that was last written then still has its level.
+    pub(super) fn has_level(self, last: Tick) -> bool {
+        self.since(last) < self.expiry.gauge
+    }
+
+    /// Whether a counter that was last written then still has its running total.
+    pub(super) fn has_total(self, last: Tick) -> bool {
+        self.since(last) < self.expiry.total
+    }
+
+    /// Whether a series that was last written then is to be forgotten.
+    pub(super) fn is_idle(self, last: Tick) -> bool {
+        self.since(last) >= self.expiry.series
+    }
+}

@@ -1,0 +1,216 @@
+use std::collections::VecDeque;
+use std::iter::Flatten;
+use std::vec;
+
+use metric::{SeriesKey, Spelling};
+
+use super::index::Target;
+use super::order::Order;
+use super::{Shard, order, spellings};
+use crate::pile::Pile;
+use crate::slot::Slot;
+
+type Flow<T> = Flatten<vec::IntoIter<Vec<T>>>;
+
+/// What a shard has to forget, a little at a time.
+#[derive(Debug, Default)]
+pub(super) struct Tidy {
+    /// What was given up before the last swap, in that order: the flush side hears of it before it
+    /// hears of anything that takes its place.
+    confirmed: VecDeque<Flow<GivenUp>>,
+    /// What was given up since: its place may not be taken yet.
+    unconfirmed: Pile<GivenUp>,
+    closing: VecDeque<Closing>,
+    /// Series that nobody had touched up to the interval of that number.
+    idle: VecDeque<(u32, Flow<Slot>)>,
+}
+
+#[derive(Debug)]
+enum GivenUp {
+    Slot(Slot),
+    Block(u32),
+    Source(u32),
+}
+
+#[derive(Debug)]
+struct Closing {
+    source: u32,
+    blocks: Vec<u32>,
+}
+
+/// How much is done at once: some tens of microseconds.
+const AT_ONCE: usize = 64;
+
+impl Tidy {
+    pub(super) fn next_interval(&mut self, idle: Pile<Slot>, idle_through: u32) {
+        if !self.unconfirmed.is_empty() {
+            self.confirmed.push_back(std::mem::take(&mut self.unconfirmed).into_iter());
+        }
+        if !idle.is_empty() {
+            self.idle.push_back((idle_through, idle.into_iter()));
+        }
+    }
+
+    pub(super) fn close(&mut self, source: u32, blocks: Vec<u32>) {
+        self.closing.push_back(Closing { source, blocks });
+    }
+}
+
+// The next of the first flow that still has one.
+fn next<T>(flows: &mut VecDeque<Flow<T>>) -> Option<T> {
+    while let Some(flow) = flows.front_mut() {
+        if let Some(item) = flow.next() {
+            return Some(item);
+        }
+        flows.pop_front();
+    }
+    None
+}
+
+impl Shard {
+    /// Does a little of the work that can wait: forgets series that nobody uses any more and those
+    /// of closed sources. Returns whether there is more of it.
+    ///
+    /// To be called between batches; without it no memory is given back.
+    pub fn tidy(&mut self) -> bool {
+        for _ in 0..AT_ONCE {
+            if let Some(given_up) = next(&mut self.tidy.confirmed) {
+                self.reuse(&given_up);
+            } else if let Some(closing) = self.tidy.closing.front_mut() {
+                let source = closing.source;
+                if let Some(block) = closing.blocks.pop() {
+                    self.forget_block(block);
+                } else {
+                    self.tidy.closing.pop_front();
+                    self.tidy.unconfirmed.push(GivenUp::Source(source));
+                }
+            } else if let Some((through, slots)) = self.tidy.idle.front_mut() {
+                let through = *through;
+                match slots.next() {
+                    Some(slot) => self.forget_if_idle(slot, through),
+                    None => drop(self.tidy.idle.pop_front()),
+                }
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn reuse(&mut self, given_up: &GivenUp) {
+        match *given_up {
+            GivenUp::Source(index) => self.vacant_accounts.push(index),
+            GivenUp::Block(number) => self.roster.vacate(number),
+            GivenUp::Slot(slot) => {
+                let number = slot.block() as u32;
+                let Some(block) = self.roster.block_mut(number) else { return };
+                let account = &mut self.accounts[block.source as usize];
+                // A closed source's blocks go whole.
+                if account.source.is_none() {
+                    return;
+                }
+                if !block.has_room() {
+                    account.spare.push(number);
+                }
+                block.free(slot.place());
+                if !block.is_empty() {
+                    return;
+                }
+                let at = block.at;
+                account.blocks.swap_remove(at as usize);
+                if let Some(moved) = account.blocks.get(at as usize)
+                    && let Some(moved) = self.roster.block_mut(*moved)
+                {
+                    moved.at = at;
+                }
+                self.roster.remove_block(number);
+                self.roster.vacate(number);
+            }
+        }
+    }
+
+    fn forget_if_idle(&mut self, slot: Slot, through: u32) {
+        let Some((source, series)) = self.roster.get(slot) else { return };
+        // Touched since: the flush side will see that for itself.
+        if series.touched > through {
+            return;
+        }
+        let account = &mut self.accounts[source as usize];
+        if account.source.is_some() {
+            account.series -= 1;
+            self.series -= 1;
+            self.forget(slot, source);
+            self.running.forgotten.push(slot);
+            self.tidy.unconfirmed.push(GivenUp::Slot(slot));
+        }
+    }
+
+    fn forget_block(&mut self, number: u32) {
+        if let Some(block) = self.roster.block(number) {
+            let source = block.source;
+            let places: Vec<_> = block.series().map(|(place, _)| place).collect();
+            for place in places {
+                self.forget(Slot::new(number as usize, place), source);
+            }
+            self.roster.remove_block(number);
+            self.tidy.unconfirmed.push(GivenUp::Block(number));
+        }
+    }
+
+    fn forget(&mut self, slot: Slot, source: u32) {
+        self.forget_spellings_of(slot, source);
+        if let Some(series) = self.roster.remove(slot) {
+            let plain = self.hash_of(source, &series.key, None);
+            self.index.remove(plain, Target::Series(slot));
+        }
+    }
+
+    /// Empties the memo: from now on every line is read in full once more.
+    ///
+    /// For when lines are to be read in another way. Takes a time that depends on the number of
+    /// series.
+    pub fn forget_spellings(&mut self) {
+        let slots: Vec<_> = self.roster.slots().collect();
+        for (slot, source) in slots {
+            self.forget_spellings_of(slot, source);
+        }
+    }
+
+    fn forget_spellings_of(&mut self, slot: Slot, source: u32) {
+        let Some(series) = self.roster.get_mut(slot) else { return };
+        let key = series.key.clone();
+        let order = series.order.take();
+        let mut next = std::mem::replace(&mut series.spellings, spellings::NONE);
+        while let Some(stored) = self.spellings.remove(next) {
+            self.index.remove(stored.hash, Target::Stored(next));
+            let account = &mut self.accounts[source as usize];
+            account.spellings = account.spellings.saturating_sub(1);
+            next = stored.next;
+        }
+        if order.is_some() {
+            let ordered = self.hash_of(source, &key, order);
+            self.index.remove(ordered, Target::Ordered(slot));
+        }
+        let plain = self.hash_of(source, &key, None);
+        self.index.replace(plain, Target::Plain(slot), Target::Series(slot));
+    }
+
+    // The hash of a series' plain spelling, or of that in this order.
+    fn hash_of(&mut self, source: u32, key: &SeriesKey, order: Option<Order>) -> u64 {
+        let mut section = std::mem::take(&mut self.scratch.section);
+        section.clear();
+        match order {
+            None => order::write_plain(&mut section, key.as_bytes()),
+            Some(order) => order.write(key, &mut section),
+        }
+        let spelling = Spelling {
+            name: key.name().as_bytes(),
+            kind: key.kind(),
+            meter: false,
+            sections: [&section, b""],
+        };
+        let hash = self.hash(self.accounts[source as usize].serial, &spelling);
+        self.scratch.section = section;
+        hash
+    }
+}

@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use crate::{IdentityConfig, LabelRules, MesosConfig};
+
+/// How who is who is found out.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who this node is.
+    pub identity: IdentityConfig,
+    /// The Mesos agent of this node; `None`: there is none, and containers have nothing but their
+    /// ids.
+    pub mesos: Option<MesosConfig>,
+    /// Which labels of a task its points carry.
+    pub labels: LabelRules,
+    /// Between two looks at everything, and between two tries at what is missing of the identity; up
+    /// to a tenth is added. Default 60 s.
+    pub refresh: Duration,
+    /// How many polls for new containers may follow each other. Default 4.
+    pub burst: u32,
+    /// How long one of these takes to come back. Default 5 s.
+    pub every: Duration,
+    /// Which containers are retired without a DELETE; `None`: none.
+    pub reconcile: Option<Reconcile>,
+}
+
+/// When a container is taken for gone whose DELETE never came.
+///
+/// Only what Mesos surely said counts: a call that failed does not, nor a list with an entry that
+/// cannot be read, nor a container that the agent's state still runs. An agent that restarts
+/// refuses every call until it has recovered its containers; an empty list is believed only beside
+/// a state that was told in the same poll. An agent whose authorizer hides containers from us
+/// cannot be told from one that has none: there this is to be turned off.
+#[derive(Clone, Copy, Debug)]
+pub struct Reconcile {
+    /// Mesos must not have it in any answer for so long, in two at least. Default 60 s.
+    pub apart: Duration,
+    /// It must have been registered, or taken up at the start, so long ago. Default 10 min.
+    pub age: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            identity: IdentityConfig::default(),
+            mesos: None,
+            labels: LabelRules::default(),
+            refresh: Duration::from_mins(1),
+            burst: 4,
+            every: Duration::from_secs(5),
+            reconcile: Some(Reconcile::default()),
+        }
+    }
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { apart: Duration::from_mins(1), age: Duration::from_mins(10) }
+    }
+}
