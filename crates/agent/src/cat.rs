@@ -110,7 +110,10 @@ fn print_all(inputs: &[OsString]) -> io::Result<bool> {
             Ok(()) => {}
             Err(Stop::Output(error)) => return Err(error),
             Err(Stop::Input(error @ ReadError::Torn { .. })) if is_part(input) => {
-                complain(&name, &format_args!("{error}; a file that is being written ends like this"));
+                complain(
+                    &name,
+                    &format_args!("{error}; a file that is being written ends like this"),
+                );
             }
             Err(Stop::Input(error)) => {
                 complain(&name, &error);

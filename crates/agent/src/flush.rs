@@ -4,20 +4,21 @@
 mod waiting;
 
 use std::sync::atomic::AtomicU64;
+use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aggregate::{Feedback, Interval, Merge, Part};
+use aggregate::{Interval, Part};
 use enrich::Contexts;
-use metric::{Batch, Datapoint, Dimensions, Note, Quantiles, Source};
+use metric::{Batch, Note, Quantiles, Source, Tally};
 use ship::Outputs;
 use tracing::warn;
 
 use crate::ends::{End, Ends, Now};
-use crate::worker::{self, Request};
+use crate::worker::{self, Request, SourceNotes};
 use waiting::{Waiting, WaitingBatch};
 
 /// What the flush thread is told.
@@ -31,7 +32,7 @@ pub(crate) enum Message {
 /// What the flush thread works with.
 pub(crate) struct Flush {
     pub(crate) workers: Vec<worker::Handle>,
-    pub(crate) merge: Merge,
+    pub(crate) merge: aggregate::Flush,
     pub(crate) contexts: Contexts,
     pub(crate) outputs: Arc<Outputs>,
     pub(crate) quantiles: Arc<Quantiles>,
@@ -56,11 +57,11 @@ impl Thread {
         messages: Receiver<Message>,
     ) -> io::Result<Self> {
         let run = move || {
-            let ends = Ends::new(flush.interval, Now::read());
+            let now = Now::read();
+            let ends = Ends::new(flush.interval, now);
             let waiting = Waiting::new(flush.waiting_limit, flush.waiting_points.clone());
-            let feedback = flush.workers.iter().map(|_| Feedback::default()).collect();
             let spare = Vec::new();
-            Running { flush, ends, waiting, next_seq: 0, spare, feedback, messages }.run();
+            Running { flush, started: now.at, ends, waiting, next_seq: 0, spare, messages }.run();
         };
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(run)?;
         Ok(Self { messages: sender, thread })
@@ -78,13 +79,12 @@ impl Thread {
 
 struct Running {
     flush: Flush,
+    started: Instant,
     ends: Ends,
     waiting: Waiting,
     next_seq: i64,
     // Intervals that were merged and emptied, for the next swap.
     spare: Vec<Interval>,
-    // For each worker, with the next swap.
-    feedback: Vec<Feedback>,
     messages: Receiver<Message>,
 }
 
@@ -120,65 +120,74 @@ impl Running {
         }
         // What has waited since the last flush goes now, with what is known.
         self.release_waiting();
-        let mut offered = Offer {
+        let mut offer = Offer {
             contexts: &self.flush.contexts,
             outputs: &self.flush.outputs,
             quantiles: &self.flush.quantiles,
             next_seq: &mut self.next_seq,
+            clashes: HashMap::new(),
         };
         let waiting = &mut self.waiting;
-        let merged = self.flush.merge.merge(intervals, end.at, &mut |source, datapoints| {
+        let since_start = end.at.duration_since(self.started);
+        let merged = self.flush.merge.merge(intervals, since_start, &mut |source, datapoints| {
             let batch = WaitingBatch { source: source.clone(), end, datapoints };
             if let Some(batch) = waiting.take_in(batch, &self.flush.contexts) {
-                offered.offer(batch);
+                offer.offer(batch);
             }
         });
-        (self.spare, self.feedback) = merged;
+        let clashes = offer.clashes;
+        self.spare = merged.intervals;
         self.flush.outputs.end_flush();
+        clashes.into_iter().chain(merged.notes).for_each(|(source, notes)| self.note(source, notes));
     }
 
     // The workers' intervals, for empty ones. Each is asked before the first answer is awaited.
     fn swap(&mut self) -> Vec<Interval> {
         self.spare.resize_with(self.flush.workers.len(), Interval::default);
-        let ask = |((worker, empty), feedback): ((&worker::Handle, Interval), Feedback)| {
+        let ask = |(worker, empty): (&worker::Handle, Interval)| {
             let (full, answer) = mpsc::sync_channel(1);
-            worker.ask(Request::Swap { empty, feedback, full });
+            worker.ask(Request::Swap { empty, full });
             answer
         };
-        let asked: Vec<_> = self
-            .flush
-            .workers
-            .iter()
-            .zip(self.spare.drain(..))
-            .zip(self.feedback.drain(..))
-            .map(ask)
-            .collect();
+        let asked: Vec<_> = self.flush.workers.iter().zip(self.spare.drain(..)).map(ask).collect();
         // A worker that ended has nothing any more.
-        asked.into_iter().map(|answer| answer.recv().unwrap_or_default()).collect()
+        asked.into_iter().filter_map(|answer| answer.recv().ok()).collect()
     }
 
     fn end_source(&mut self, part: Part) {
         let end = self.ends.of_one_source(Now::read());
-        let (source, datapoints) = self.flush.merge.end(part, end.at);
-        let mut last = self.waiting.of(&source);
-        last.push(WaitingBatch { source, end, datapoints });
-        last.into_iter().for_each(|batch| self.offer(batch));
+        let ended = self.flush.merge.end(part, end.at.duration_since(self.started));
+        let mut last = self.waiting.of(&ended.source);
+        let source = ended.source.clone();
+        last.push(WaitingBatch { source, end, datapoints: ended.datapoints });
+        self.offer_all(last);
+        self.note(ended.source, ended.notes);
     }
 
     fn release_waiting(&mut self) {
-        for batch in self.waiting.all() {
-            self.offer(batch);
-        }
+        let waited = self.waiting.all();
+        self.offer_all(waited);
     }
 
-    fn offer(&mut self, batch: WaitingBatch) {
-        Offer {
+    fn offer_all(&mut self, batches: Vec<WaitingBatch>) {
+        let mut offer = Offer {
             contexts: &self.flush.contexts,
             outputs: &self.flush.outputs,
             quantiles: &self.flush.quantiles,
             next_seq: &mut self.next_seq,
+            clashes: HashMap::new(),
+        };
+        batches.into_iter().for_each(|batch| offer.offer(batch));
+        let clashes = offer.clashes;
+        clashes.into_iter().for_each(|(source, notes)| self.note(source, notes));
+    }
+
+    // The worker that has the source's account counts them; which one that is it knows itself.
+    fn note(&self, source: Arc<Source>, notes: Tally<Note>) {
+        if notes.sum() > 0 {
+            let notes = Arc::new(SourceNotes::new(source, notes));
+            self.flush.workers.iter().for_each(|it| it.ask(Request::Note(notes.clone())));
         }
-        .offer(batch);
     }
 }
 
@@ -188,6 +197,8 @@ struct Offer<'a> {
     outputs: &'a Outputs,
     quantiles: &'a Arc<Quantiles>,
     next_seq: &'a mut i64,
+    // Tags that have the name of a label, by source.
+    clashes: HashMap<Arc<Source>, Tally<Note>>,
 }
 
 impl Offer<'_> {
@@ -197,8 +208,14 @@ impl Offer<'_> {
         if datapoints.is_empty() {
             return;
         }
+        let dimensions = self.contexts.dimensions(&source).dimensions;
+        let clashes = datapoints.iter().filter(|it| dimensions.label_clashes(&it.key) > 0).count();
+        if clashes > 0 {
+            let of_source = self.clashes.entry(source.clone()).or_default();
+            of_source.add(Note::TagClash, clashes as u64);
+        }
         let batch = Batch {
-            dimensions: self.contexts.dimensions(&source).dimensions,
+            dimensions,
             source,
             end_ms: end.end_ms,
             interval_ms: end.interval_ms,

@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use aggregate::{Merge, Shard};
+use aggregate::Shard;
 use anyhow::Result;
 use enrich::Contexts;
 use ingest::Listeners;
@@ -61,12 +61,12 @@ impl Pipeline {
         let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
         let (ended, messages) = mpsc::channel();
         let claims = Claims::new(config.limits.trusted_sources);
-        let shard = || Shard::new(config.to_shard());
+        let shard = |number| Shard::new(config.to_shard(number));
         let workers = worker::Pool::start(receivers, shard, &claims, &ended)?;
         let waiting_points = Arc::new(AtomicU64::new(0));
         let flush = Flush {
             workers: workers.handles(),
-            merge: Merge::new(config.to_merge()),
+            merge: aggregate::Flush::new(config.to_flush()),
             contexts,
             outputs: outputs.clone(),
             quantiles: config.to_quantiles(),

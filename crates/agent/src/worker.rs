@@ -15,22 +15,22 @@ use std::time::Instant;
 
 use aggregate::{Interval, Shard};
 use ingest::{Receiver, Waker};
-use metric::{Note, Source};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::claims::Claims;
 use crate::flush;
 
-pub(crate) use account::{Accounts, SourceAccount};
+pub(crate) use account::{Accounts, SourceAccount, SourceNotes};
 use reader::Reader;
 
 /// What a worker is asked.
 pub(crate) enum Request {
     /// To give its interval for an empty one.
     Swap { empty: Interval, full: mpsc::SyncSender<Interval> },
-    /// To count what was noticed about series of a source after they left the worker.
-    Note { source: Arc<Source>, note: Note, times: u64 },
+    /// To count what was noticed about a source's series after they had left the worker, if it has
+    /// that source and no other worker has counted it.
+    Note(Arc<SourceNotes>),
     /// For a copy of its accounts.
     Accounts(oneshot::Sender<Accounts>),
     /// To read each of its sockets until it was empty once, and then no more.
@@ -63,7 +63,7 @@ impl Pool {
     /// Starts a worker for each receiver; `ended` is where the last of a closed source goes.
     pub(crate) fn start(
         receivers: Vec<Receiver>,
-        shard: impl Fn() -> Shard,
+        shard: impl Fn(usize) -> Shard,
         claims: &Claims,
         ended: &mpsc::Sender<flush::Message>,
     ) -> io::Result<Self> {
@@ -71,7 +71,7 @@ impl Pool {
         for (number, receiver) in receivers.into_iter().enumerate() {
             let (requests, inbox) = mpsc::channel();
             let handle = Handle { requests, waker: receiver.waker() };
-            let reader = Reader::new(shard(), claims.clone(), ended.clone());
+            let reader = Reader::new(shard(number), claims.clone(), ended.clone());
             let worker = Worker { receiver, reader, inbox };
             let name = format!("worker-{number}");
             let thread = thread::Builder::new().name(name).spawn(|| worker.run())?;
@@ -145,7 +145,7 @@ impl Worker {
             Request::Swap { empty, full } => {
                 let _ = full.send(self.reader.swap(empty));
             }
-            Request::Note { source, note, times } => self.reader.note(&source, note, times),
+            Request::Note(notes) => self.reader.note(&notes),
             Request::Accounts(accounts) => {
                 self.receiver.kernel_drops(|socket, _, dropped| {
                     self.reader.count_kernel_drops(socket, dropped);

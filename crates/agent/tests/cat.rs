@@ -1,4 +1,5 @@
 //! `weir cat`: what the outputs write comes back as lines of JSON.
+#![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -34,10 +35,7 @@ fn batch(points: i64) -> Arc<Batch> {
         value: Value::Gauge(level as f64),
     };
     Arc::new(Batch {
-        source: Source::new(
-            Origin::Container { container_id: "c1".into() },
-            ReadAs::default(),
-        ),
+        source: Source::new(Origin::Container { container_id: "c1".into() }, ReadAs::default()),
         dimensions: Arc::new(Dimensions { hostname: "h1".into(), ..Dimensions::default() }),
         end_ms: 1_700_000_000_000,
         interval_ms: 10_000,
@@ -109,7 +107,11 @@ fn a_part_is_printed_to_its_last_whole_block_and_a_torn_complete_file_is_an_erro
         let printed = cat(&[&torn, &path]);
         assert_eq!(printed.status.success(), success, "{name}");
         assert!(text(&printed.stderr).contains(note), "{}", text(&printed.stderr));
-        assert_eq!(text(&printed.stdout).lines().count(), 5, "the next file is printed all the same");
+        assert_eq!(
+            text(&printed.stdout).lines().count(),
+            5,
+            "the next file is printed all the same"
+        );
     }
 }
 

@@ -1,10 +1,10 @@
 mod cells;
 mod log;
+mod timed;
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use metric::{Kind, Note, Notes, SeriesKey, Source};
+use metric::{Kind, Notes, SeriesKey, Source};
 
 use crate::members::{self, Members};
 use crate::number::{change, hold};
@@ -14,6 +14,7 @@ use crate::sketch::Sketch;
 use crate::slot::Slot;
 use cells::{Cell, Cells};
 use log::Log;
+pub(crate) use timed::{Timed, TimedPoint};
 
 /// One thing that a line measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -195,100 +196,38 @@ fn add_value(
     room: bool,
     notes: &mut Notes,
 ) -> usize {
-    let (last, count) = cell.few();
-    let sketch = match cell {
-        Cell::Sketch(sketch) => sketch,
+    if !matches!(cell, Cell::Sketch(_)) {
+        let (last, count) = cell.few();
         // Kept as it is, if it stands for one event only.
-        _ if rate >= 1.0 && (count as usize) < FEW => {
+        if rate >= 1.0 && (count as usize) < FEW {
             *cell = Cell::Few { last: log.push(value.to_bits(), last), count: count + 1 };
             return Log::ENTRY_BYTES;
         }
-        _ => {
-            let mut sketch = Box::new(Sketch::new());
-            for value in log.back_from(last, count) {
-                *notes = notes.union(sketch.add(f64::from_bits(value), 1.0, room));
-            }
-            cell.become_sketch(sketch)
+        let mut sketch = Box::new(Sketch::new());
+        for value in log.back_from(last, count) {
+            *notes = notes.union(sketch.add(f64::from_bits(value), 1.0, room));
         }
-    };
+        *cell = Cell::Sketch(sketch);
+    }
+    let Cell::Sketch(sketch) = cell else { return 0 };
     let before = if sketch.is_empty() { 0 } else { sketch.bytes() };
     *notes = notes.union(sketch.add(value, 1.0 / rate, room));
     sketch.bytes().saturating_sub(before)
 }
 
 fn add_member(cell: &mut Cell, log: &mut Log, hash: u64, room: bool) -> usize {
-    let (last, count) = cell.few();
-    let members = match cell {
-        Cell::Members(members) => members,
-        _ if (count as usize) < FEW => {
+    if !matches!(cell, Cell::Members(_)) {
+        let (last, count) = cell.few();
+        if (count as usize) < FEW {
             *cell = Cell::Few { last: log.push(hash, last), count: count + 1 };
             return Log::ENTRY_BYTES;
         }
-        _ => {
-            let mut members = Box::<Members>::default();
-            log.back_from(last, count).for_each(|hash| members.add(hash, true));
-            cell.become_members(members)
-        }
-    };
+        let mut members = Box::<Members>::default();
+        log.back_from(last, count).for_each(|hash| members.add(hash, true));
+        *cell = Cell::Members(members);
+    }
+    let Cell::Members(members) = cell else { return 0 };
     let before = if members.is_empty() { 0 } else { members.bytes() };
     members.add(hash, room);
     members.bytes().saturating_sub(before)
-}
-
-/// Samples that carry their own time, each (series, time) a point of its own.
-#[derive(Debug, Default)]
-pub(crate) struct Timed(HashTable<TimedPoint>);
-
-#[derive(Debug)]
-pub(crate) struct TimedPoint {
-    pub(crate) hash: u64,
-    pub(crate) source: u32,
-    pub(crate) key: SeriesKey,
-    /// In unix seconds.
-    pub(crate) at: i64,
-    pub(crate) value: f64,
-}
-
-impl Timed {
-    pub(crate) fn get_mut(
-        &mut self,
-        hash: u64,
-        source: u32,
-        key: &[u8],
-        at: i64,
-    ) -> Option<&mut TimedPoint> {
-        self.0.find_mut(hash, |point| {
-            point.source == source && point.at == at && point.key.as_bytes() == key
-        })
-    }
-
-    pub(crate) fn insert(&mut self, point: TimedPoint) {
-        self.0.insert_unique(point.hash, point, |point| point.hash);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn take_of(&mut self, source: u32) -> Vec<TimedPoint> {
-        self.0.extract_if(|point| point.source == source).collect()
-    }
-
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = TimedPoint> + use<> {
-        std::mem::take(&mut self.0).into_iter()
-    }
-}
-
-impl TimedPoint {
-    /// Adds what has the same series and the same time, but came later.
-    pub(crate) fn absorb(&mut self, value: f64) -> Notes {
-        let mut notes = Notes::NONE;
-        self.value = if self.key.kind() == Kind::Counter {
-            hold(self.value + value, &mut notes)
-        } else {
-            value
-        };
-        debug_assert!(!notes.contains(Note::GaugeBelowZero));
-        notes
-    }
 }

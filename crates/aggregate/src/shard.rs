@@ -1,9 +1,13 @@
 mod account;
+mod close;
+mod memo;
+mod tidy;
+mod timed;
+
 mod index;
 mod order;
 mod roster;
 mod spellings;
-mod tidy;
 
 #[cfg(test)]
 mod tests;
@@ -14,14 +18,12 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use metric::{Counts, Kind, Notes, Sample, SeriesKey, Source, Spelling, Values};
 
-use crate::interval::{Born, Interval, Measure, Opened, TimedPoint};
+use crate::interval::{Born, Interval, Measure, Opened};
 use crate::limits::Limits;
-use crate::number::hold;
-use crate::part::Part;
 use crate::slot::Slot;
 use account::Account;
 use index::{Index, Target};
-use order::Order;
+pub use memo::{Recalled, Remember};
 use roster::{Roster, Series};
 use spellings::Spellings;
 use tidy::Tidy;
@@ -70,26 +72,6 @@ pub struct SourceIndex {
     serial: u32,
 }
 
-/// The series that a spelling is of: what [`Shard::add`] needs to know.
-#[derive(Clone, Copy, Debug)]
-pub struct Recalled {
-    slot: Slot,
-    source: SourceIndex,
-    kind: Kind,
-    notes: Notes,
-}
-
-/// A spelling that a shard is to remember.
-#[derive(Clone, Copy, Debug)]
-pub struct Remember<'a> {
-    /// The source whose socket the line came through.
-    pub via: SourceIndex,
-    /// How the line spells its series.
-    pub spelling: Spelling<'a>,
-    /// What there is to note about every line that is spelled so.
-    pub notes: Notes,
-}
-
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
@@ -110,23 +92,6 @@ impl SourceIndex {
     /// Its place among the shard's sources: small, and used anew after it was closed.
     pub fn get(self) -> usize {
         self.index as usize
-    }
-}
-
-impl Recalled {
-    /// The source of the series: that of the socket, or a container that a client of it named.
-    pub fn source(&self) -> SourceIndex {
-        self.source
-    }
-
-    /// What the series' samples mean.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// What there is to note about every line that is spelled so.
-    pub fn notes(&self) -> Notes {
-        self.notes
     }
 }
 
@@ -188,56 +153,6 @@ impl Shard {
             .filter_map(|account| Some((account.source.as_ref()?, &account.counts, account.series)))
     }
 
-    /// The series that a line is of, if it came through the socket of `via` and one that is spelled
-    /// so was remembered.
-    // Hot path: runs once per line.
-    pub fn recall(&self, via: SourceIndex, spelling: &Spelling<'_>) -> Option<Recalled> {
-        self.recall_by_hash(self.hash(via.serial, spelling), via, spelling)
-    }
-
-    fn recall_by_hash(
-        &self,
-        hash: u64,
-        via: SourceIndex,
-        spelling: &Spelling<'_>,
-    ) -> Option<Recalled> {
-        let own = |slot, is: &dyn Fn(&Series) -> bool| {
-            self.roster.get(slot).is_some_and(|(source, series)| source == via.index && is(series))
-        };
-        let found = self.index.find(hash, |target| match target {
-            Target::Series(_) => false,
-            Target::Plain(slot) => own(slot, &|series| order::is_plain(&series.key, spelling)),
-            Target::Ordered(slot) => own(slot, &|series| {
-                series.order.is_some_and(|order| order.is_of(&series.key, spelling))
-            }),
-            Target::Stored(number) => {
-                self.spellings.get(number).is_some_and(|stored| stored.is(via.serial, spelling))
-            }
-        })?;
-        let kind = spelling.kind;
-        match found {
-            Target::Series(slot) | Target::Plain(slot) | Target::Ordered(slot) => {
-                Some(Recalled { slot, source: via, kind, notes: Notes::NONE })
-            }
-            Target::Stored(number) => {
-                let stored = self.spellings.get(number)?;
-                let (index, _) = self.roster.get(stored.slot)?;
-                let account = &self.accounts[index as usize];
-                // A container that a client named may have been closed before its socket.
-                account.source.as_ref()?;
-                let source = SourceIndex { index, serial: account.serial };
-                Some(Recalled { slot: stored.slot, source, kind, notes: stored.notes })
-            }
-        }
-    }
-
-    /// Adds one measure to a recalled series. The notes are to be counted with those of its line.
-    // Hot path: runs once per value.
-    pub fn add(&mut self, recalled: Recalled, measure: Measure<'_>) -> Notes {
-        self.accounts[recalled.source.get()].counts.aggregated += 1;
-        self.put(recalled.slot, recalled.source.index, recalled.kind, measure)
-    }
-
     // Hot path: runs once per value.
     fn put(&mut self, slot: Slot, source: u32, kind: Kind, measure: Measure<'_>) -> Notes {
         let number = self.running.number;
@@ -270,15 +185,12 @@ impl Shard {
         self.scratch = scratch;
         let values = sample.values.count() as u64;
         let counts = self.counts_mut(source);
-        match recorded {
-            Some(notes) => {
-                counts.aggregated += values;
-                Recorded::Aggregated(notes)
-            }
-            None => {
-                counts.over_series_limit += values;
-                Recorded::OverSeriesLimit
-            }
+        if let Some(notes) = recorded {
+            counts.aggregated += values;
+            Recorded::Aggregated(notes)
+        } else {
+            counts.over_series_limit += values;
+            Recorded::OverSeriesLimit
         }
     }
 
@@ -393,67 +305,6 @@ impl Shard {
         }
     }
 
-    fn record_timed(
-        &mut self,
-        source: SourceIndex,
-        sample: &Sample<'_>,
-        at: i64,
-        key: &[u8],
-        known: Option<Slot>,
-    ) -> Option<Notes> {
-        let Values::Numbers(numbers) = sample.values else { return Some(Notes::NONE) };
-        let mut hasher = self.hasher.build_hasher();
-        (source.serial, at, key).hash(&mut hasher);
-        let hash = hasher.finish();
-        let mut notes = Notes::NONE;
-        for value in numbers {
-            let value = hold(value / sample.rate, &mut notes);
-            if let Some(point) = self.running.timed.get_mut(hash, source.index, key, at) {
-                notes = notes.union(point.absorb(value));
-                continue;
-            }
-            if !self.has_room(source) {
-                return None;
-            }
-            let key = match known.and_then(|slot| self.roster.get(slot)) {
-                Some((_, series)) => series.key.clone(),
-                None => SeriesKey::from_written(key),
-            };
-            let source_index = source.index;
-            self.running.timed.insert(TimedPoint { hash, source: source_index, key, at, value });
-            self.accounts[source.get()].timed.add(1, self.running.number);
-        }
-        Some(notes)
-    }
-
-    fn remember(&mut self, slot: Slot, source: SourceIndex, remember: &Remember<'_>) {
-        let &Remember { via, spelling, notes } = remember;
-        let hash = self.hash(via.serial, &spelling);
-        if self.recall_by_hash(hash, via, &spelling).is_some() {
-            return;
-        }
-        let Some(series) = self.roster.get_mut(slot) else { return };
-        if via == source && notes.is_empty() {
-            if order::is_plain(&series.key, &spelling) {
-                return self.index.replace(hash, Target::Series(slot), Target::Plain(slot));
-            }
-            if series.order.is_none() {
-                series.order = Order::of(&series.key, &spelling);
-                if series.order.is_some() {
-                    return self.index.insert(hash, Target::Ordered(slot));
-                }
-            }
-        }
-        let account = &mut self.accounts[source.get()];
-        let room = self.spellings.have_room_for(&spelling, self.config.spelling_bytes);
-        if room && account.spellings < account.limits.spellings {
-            let kept = (via.serial, &spelling, notes);
-            series.spellings = self.spellings.insert(hash, kept, slot, series.spellings);
-            account.spellings += 1;
-            self.index.insert(hash, Target::Stored(series.spellings));
-        }
-    }
-
     /// Takes what the running interval came to, and goes on with an empty one.
     ///
     /// Takes the same time whatever the number of series. `empty` is `Interval::default()` or one
@@ -465,47 +316,5 @@ impl Shard {
         let idle = std::mem::take(&mut self.running.idle);
         self.tidy.next_interval(idle, self.running.idle_through);
         ended
-    }
-
-    /// Ends a source: takes its counts, and its part of the running interval. Takes a time that
-    /// depends on the number of its series.
-    pub fn close_source(&mut self, source: SourceIndex) -> Option<Part> {
-        let number = self.running.number;
-        let account = self.accounts.get_mut(source.get())?;
-        if account.serial != source.serial {
-            return None;
-        }
-        let ended = account.source.take()?;
-        let account =
-            std::mem::replace(account, Account { serial: account.serial, ..Account::default() });
-        let mut shares = Vec::new();
-        for block in &account.blocks {
-            let series = self.roster.block(*block).into_iter().flat_map(|block| block.series());
-            for (place, series) in series {
-                let slot = Slot::new(*block as usize, place);
-                if let Some(share) = self.running.take(slot, series.key.kind()) {
-                    shares.push((series.key.clone(), share));
-                }
-            }
-        }
-        self.series -= account.series;
-        // What the flush side has not heard of it need not hear.
-        self.running.born.drop_if(|born| born.source == source.index);
-        let is_announced = account.opened < number;
-        if is_announced {
-            self.running.closed.push(source.index);
-        } else {
-            self.running.opened.retain(|opened| opened.index != source.index);
-        }
-        self.tidy.close(source.index, account.blocks);
-        Some(Part {
-            shard: self.config.number,
-            is_announced,
-            most_totals: account.limits.most_totals(),
-            source: ended,
-            counts: account.counts,
-            shares,
-            timed: self.running.timed.take_of(source.index),
-        })
     }
 }

@@ -91,22 +91,22 @@ impl Outputs {
     }
 
     /// Delivers what is queued, for as long as `grace`; what is left then is dropped as `Shutdown`.
-    /// Blocks, but never for longer, even if a peer or a disk is stuck. Batches offered later are
-    /// dropped too.
+    /// Blocks, but never for longer, even if a peer or a disk is stuck; so not on a thread that the
+    /// runtime needs. Batches offered later are dropped too.
     pub fn stop(&self, grace: Duration) {
-        let deadline = Instant::now() + grace;
+        let begun = Instant::now();
         for output in &self.outputs {
             output.inbox.close();
         }
         for output in &self.outputs {
-            output.end(deadline);
+            output.end(grace.saturating_sub(begun.elapsed()));
         }
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        self.end(Instant::now());
+        self.end(Duration::ZERO);
     }
 }
 
@@ -155,10 +155,9 @@ impl Output {
         Ok(output)
     }
 
-    /// Waits for the sink to end until `deadline`, then gives up what it still has.
-    fn end(&self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let waited = lock(&self.ended).recv_timeout(left);
+    /// Waits this long for the sink to end, then gives up what it still has.
+    fn end(&self, grace: Duration) {
+        let waited = lock(&self.ended).recv_timeout(grace);
         let points = self.account.close();
         if points > 0 || matches!(waited, Err(RecvTimeoutError::Timeout)) {
             let output = self.account.ledger().name;

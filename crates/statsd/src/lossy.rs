@@ -19,13 +19,17 @@ impl<'a> Decoder<'a> {
 
     /// The text of a part of the line.
     pub(crate) fn text(&self, part: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
-        // A part from elsewhere would only be slow: it is compared, not trusted.
-        let start = part.as_ptr().addr().wrapping_sub(self.line.as_ptr().addr());
-        let range = start..start.wrapping_add(part.len());
-        match self.well_formed.and_then(|line| line.get(range)) {
+        match self.well_formed(part) {
             Some(text) => Cow::Borrowed(text),
             None => text(part, notes),
         }
+    }
+
+    /// The text of a part of a line that is well-formed as a whole.
+    pub(crate) fn well_formed(&self, part: &'a [u8]) -> Option<&'a str> {
+        // A part from elsewhere would only be slow: it is compared, not trusted.
+        let start = part.as_ptr().addr().wrapping_sub(self.line.as_ptr().addr());
+        self.well_formed?.get(start..start.wrapping_add(part.len()))
     }
 }
 

@@ -161,10 +161,12 @@ impl<'a> Reading<'a> {
         (kept + self.rejects.len()) as u64
     }
 
-    /// Whether exactly one sample was kept and nothing refused: then the line's spelling stands
-    /// for its series.
+    /// Whether the line's spelling stands for its series and its [`Reading::spelling_notes`]:
+    /// exactly one sample was kept, nothing was refused, and no note is due to its value.
     pub fn is_one_sample(&self) -> bool {
-        self.parts.len() == 1 && self.rejects.is_empty()
+        let [part] = &self.parts[..] else { return false };
+        let decoded = matches!(part.value, PartValue::Member(Cow::Owned(_)));
+        self.rejects.is_empty() && !decoded
     }
 }
 

@@ -34,9 +34,10 @@ pub(crate) fn add<'a>(
     tags: &mut Tags<'a>,
     notes: &mut Notes,
 ) {
-    let key = decoder.text(key, notes);
-    let value = if value.is_empty() { "".into() } else { decoder.text(value, notes) };
-    tags.push(Tag { key, value });
+    match (decoder.well_formed(key), decoder.well_formed(value)) {
+        (Some(key), Some(value)) => tags.push(Tag::new(key, value)),
+        _ => tags.push(Tag { key: decoder.text(key, notes), value: decoder.text(value, notes) }),
+    }
 }
 
 /// Brings the tags in their order, removes exact duplicates, and judges what is left.

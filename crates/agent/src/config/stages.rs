@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use aggregate::{FlushConfig, ShardConfig};
 use api::ContainersConfig;
 use enrich::{Credentials, IdentityConfig, LabelRules, MesosConfig, Reconcile};
 use metric::Quantiles;
@@ -77,6 +78,21 @@ impl Config {
 
     pub(crate) fn to_ship(&self) -> Vec<OutputConfig> {
         self.outputs.iter().map(Output::to_ship).collect()
+    }
+
+    /// Of the worker with this number.
+    pub(crate) fn to_shard(&self, number: usize) -> ShardConfig {
+        ShardConfig { number, ..ShardConfig::default() }
+    }
+
+    pub(crate) fn to_flush(&self) -> FlushConfig {
+        FlushConfig {
+            gauge_expiry: self.gauge_expiry,
+            series_expiry: self.series_expiry,
+            total_expiry: self.total_expiry,
+            quantiles: self.to_quantiles(),
+            ..FlushConfig::default()
+        }
     }
 
     pub(crate) fn to_quantiles(&self) -> Arc<Quantiles> {

@@ -1,8 +1,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use metric::{Counts, Note, Source};
+use metric::{Counts, Note, Source, Tally};
 
 /// How long the line of a source that ended is shown.
 const SHOWN: Duration = Duration::from_secs(3600);
@@ -35,6 +36,28 @@ impl SourceAccount {
     }
 }
 
+/// What the flush side noticed about one source's series.
+#[derive(Debug)]
+pub(crate) struct SourceNotes {
+    pub(super) source: Arc<Source>,
+    notes: Tally<Note>,
+    is_counted: AtomicBool,
+}
+
+impl SourceNotes {
+    pub(crate) fn new(source: Arc<Source>, notes: Tally<Note>) -> Self {
+        Self { source, notes, is_counted: AtomicBool::new(false) }
+    }
+
+    /// Adds them to the source's account at one worker, unless another has done so.
+    pub(super) fn count_once(&self, counts: &mut Counts) {
+        // Relaxed: nothing else is told by it.
+        if !self.is_counted.swap(true, Ordering::Relaxed) {
+            counts.notes += self.notes;
+        }
+    }
+}
+
 /// The accounts of sources that ended: each for an hour, then all together.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
@@ -49,11 +72,10 @@ impl Ended {
         self.fold(now);
     }
 
-    /// Counts what was noticed about a source after it ended.
-    pub(super) fn note(&mut self, source: &Arc<Source>, note: Note, times: u64) {
-        let ended = self.lately.iter_mut().rev().find(|(_, ended, _)| ended == source);
-        let counts = ended.map_or(&mut self.before, |(_, _, counts)| counts);
-        counts.notes.add(note, times);
+    /// The account of a source that is still shown.
+    pub(super) fn find(&mut self, source: &Source) -> Option<&mut Counts> {
+        let mut latest_first = self.lately.iter_mut().rev();
+        latest_first.find(|(_, ended, _)| **ended == *source).map(|(_, _, counts)| counts)
     }
 
     /// The lines that are still shown, and the sum of the others.
@@ -112,11 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn a_note_finds_its_source_after_the_end() {
+    fn notes_that_come_after_the_end_are_counted_once() {
         let mut ended = Ended::default();
         let (now, source) = (Instant::now(), source());
         ended.add(source.clone(), Counts::default(), now);
-        ended.note(&source, Note::Saturated, 2);
+        let mut notes = Tally::default();
+        notes.add(Note::Saturated, 2);
+        let notes = SourceNotes::new(source.clone(), notes);
+        for _ in 0..2 {
+            notes.count_once(ended.find(&source).unwrap());
+        }
         assert_eq!(ended.accounts(now).0[0].counts.notes.get(Note::Saturated), 2);
     }
 }

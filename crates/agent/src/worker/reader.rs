@@ -7,7 +7,7 @@ use ingest::{Event, SocketKey};
 use metric::{Dimensions, Note, Notes, Packet, ReadAs, Reason, Sample, Source};
 use statsd::{Measured, Skim};
 
-use super::account::{Accounts, Ended, SourceAccount};
+use super::account::{Accounts, Ended, SourceAccount, SourceNotes};
 use super::peers::Peers;
 use crate::claims::Claims;
 use crate::ends::Now;
@@ -81,11 +81,15 @@ impl Reader {
         self.shard.swap(empty)
     }
 
-    /// Counts what the flush side noticed about series of a source.
-    pub(super) fn note(&mut self, source: &Arc<Source>, note: Note, times: u64) {
-        match self.sources.get(source) {
-            Some(index) => self.shard.counts_mut(*index).notes.add(note, times),
-            None => self.ended.note(source, note, times),
+    /// Counts what the flush side noticed about a source, if it is one of this worker.
+    pub(super) fn note(&mut self, notes: &SourceNotes) {
+        match self.sources.get(&notes.source) {
+            Some(index) => notes.count_once(self.shard.counts_mut(*index)),
+            None => {
+                if let Some(counts) = self.ended.find(&notes.source) {
+                    notes.count_once(counts);
+                }
+            }
         }
     }
 

@@ -47,6 +47,13 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// The number of the last of its entries in the log and how many they are.
+    pub(super) fn few(&self) -> (u32, u32) {
+        if let Self::Few { last, count } = self { (*last, *count) } else { (0, 0) }
+    }
+}
+
 impl Cells {
     // Hot path: runs once per value.
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Cell {

@@ -77,7 +77,7 @@ impl Index {
     }
 
     fn table(hash: u64) -> usize {
-        ((hash >> 32) * TABLES >> 32) as usize
+        (((hash >> 32) * TABLES) >> 32) as usize
     }
 
     /// The target under this hash of which this holds.

@@ -11,7 +11,7 @@ pub(super) struct Spellings {
     bytes: usize,
 }
 
-const PIECE: usize = 32;
+const PIECE: usize = 128;
 
 /// No spelling.
 pub(super) const NONE: u32 = u32::MAX;

@@ -81,11 +81,8 @@ impl<'a> Tags<'a> {
         for (key, value) in unfielded.into_iter().filter(|(_, value)| !value.is_empty()) {
             tags.0.push((key.into(), value.into()));
         }
-        for (key, value) in &who.labels {
-            if !tags.0.iter().any(|(taken, _)| taken == key) {
-                tags.0.push((key.into(), value.into()));
-            }
-        }
+        // No label has the name of an identity: a context is made so.
+        tags.0.extend(who.labels.iter().map(|(key, value)| (key.into(), value.into())));
         let sources = tags.0.len();
         for (key, value) in who.client_tags(&datapoint.key) {
             tags.add(sources, key, value);

@@ -135,7 +135,7 @@ struct Part {
 impl Files {
     /// When the file that is being written is complete by its age.
     fn due(&self) -> Option<Instant> {
-        self.part.as_ref().map(|part| part.begun + self.rotate_age)
+        self.part.as_ref().and_then(|part| part.begun.checked_add(self.rotate_age))
     }
 
     fn part_bytes(&self) -> u64 {
