@@ -13,8 +13,6 @@ use crate::config::{Config, ListenUrl, Listener};
 /// A shared listener that is open.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// As it was configured.
-    pub(crate) url: ListenUrl,
     /// Where it is bound, with the port that the kernel chose.
     pub(crate) address: Address,
 }
@@ -39,7 +37,7 @@ fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Opened> {
         readers: NonZeroUsize::new(listener.readers).unwrap_or(NonZeroUsize::MIN),
     };
     let opened = listeners.open(&open)?;
-    Ok(Opened { url: url.clone(), address: opened.address })
+    Ok(Opened { address: opened.address })
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr> {

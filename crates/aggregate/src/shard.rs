@@ -16,7 +16,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use metric::{Counts, Kind, Notes, Sample, SeriesKey, Source, Spelling, Values};
+use metric::{Counts, Kind, Notes, Sample, SeriesKey, Source, Spelled, Spelling, Values};
 
 use crate::interval::{Born, Interval, Measure, Opened};
 use crate::limits::Limits;
@@ -178,10 +178,8 @@ impl Shard {
     ) -> Recorded {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.key.clear();
-        scratch.section.clear();
         SeriesKey::write(&mut scratch.key, sample.kind, sample.name, sample.tags);
-        order::write_plain(&mut scratch.section, &scratch.key);
-        let recorded = self.record_written(source, sample, remember, &scratch);
+        let recorded = self.record_written(source, sample, remember, &scratch.key);
         self.scratch = scratch;
         let values = sample.values.count() as u64;
         let counts = self.counts_mut(source);
@@ -199,22 +197,16 @@ impl Shard {
         source: SourceIndex,
         sample: &Sample<'_>,
         remember: Option<&Remember<'_>>,
-        written: &Scratch,
+        key: &[u8],
     ) -> Option<Notes> {
-        let plain = Spelling {
-            name: sample.name.as_bytes(),
-            kind: sample.kind,
-            meter: false,
-            sections: [&written.section, b""],
-        };
-        let hash = self.hash(source.serial, &plain);
-        let known = self.find(hash, source, &written.key);
+        let hash = self.hash_plain(source.serial, sample.kind, key);
+        let known = self.find(hash, source, key);
         if let (Some(at), Kind::Counter | Kind::Gauge) = (sample.timestamp, sample.kind) {
-            return self.record_timed(source, sample, at, &written.key, known);
+            return self.record_timed(source, sample, at, key, known);
         }
         let slot = match known {
             Some(slot) => slot,
-            None => self.make(source, &written.key, hash)?,
+            None => self.make(source, key, hash)?,
         };
         let mut notes = Notes::NONE;
         let mut put = |measure| {
@@ -240,6 +232,12 @@ impl Shard {
         hasher.write_u32(serial);
         spelling.hash(&mut hasher);
         hasher.finish()
+    }
+
+    // The hash of the plain spelling of the series whose key was written so.
+    fn hash_plain(&self, serial: u32, kind: Kind, written: &[u8]) -> u64 {
+        let Spelled { name, section, .. } = Spelled::in_written(written);
+        self.hash(serial, &Spelling { name, kind, meter: false, sections: [section, b""] })
     }
 
     // The series with this key, by the hash of its plain spelling.

@@ -66,7 +66,9 @@ impl Batch {
                     3 => ("max", summary.max),
                     4 => ("mean", summary.mean),
                     5 => ("stddev", summary.stddev),
-                    quantile => (self.quantiles.name(quantile - 6), summary.quantiles[quantile - 6]),
+                    quantile => {
+                        (self.quantiles.name(quantile - 6), summary.quantiles[quantile - 6])
+                    }
                 };
                 (stat, value, None)
             }

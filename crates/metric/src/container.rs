@@ -123,22 +123,16 @@ mod tests {
     #[test]
     fn a_container_is_read_as_go_reads_it() {
         let read = |json: &str| Container::decode(json.as_bytes());
-        let whole = Container {
-            container_id: "abc".into(),
-            statsd_host: "h".into(),
-            statsd_port: 43210,
-        };
+        let whole =
+            Container { container_id: "abc".into(), statsd_host: "h".into(), statsd_port: 43210 };
         let text = r#"{"container_id":"abc","statsd_host":"h","statsd_port":43210}"#;
         assert_eq!(serde_json::to_string(&whole).unwrap(), text);
         assert_eq!(read(text), Ok(whole.clone()));
         let loose = r#" {"CONTAINER_ID":"x","Container_Id":"abc","other":[{}],"statsd_PORT":43210,
             "statsd_host":"h","statsd_host":null} {"#;
         assert_eq!(read(loose), Ok(whole));
-        let bare = Container {
-            container_id: "abc".into(),
-            statsd_host: String::new(),
-            statsd_port: 0,
-        };
+        let bare =
+            Container { container_id: "abc".into(), statsd_host: String::new(), statsd_port: 0 };
         assert_eq!(read(r#"{"container_id":"abc"}"#), Ok(bare.clone()));
         assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"container_id":"abc"}"#);
     }

@@ -103,7 +103,8 @@ mod tests {
     fn a_tag_named_like_an_identity_or_a_label_is_exported() {
         let labels = BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
         let dimensions = Dimensions { labels, ..Dimensions::default() };
-        let tags = [Tag::new("container_id", "forged"), Tag::new("path", "/"), Tag::new("team", "red")];
+        let tags =
+            [Tag::new("container_id", "forged"), Tag::new("path", "/"), Tag::new("team", "red")];
         let key = SeriesKey::new(Kind::Counter, "n", &tags);
         let seen: Vec<_> = dimensions.client_tags(&key).map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(seen, ["exported_container_id=forged", "path=/", "exported_team=red"]);

@@ -20,14 +20,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 6] = [
-        Self::Counter,
-        Self::Gauge,
-        Self::Timer,
-        Self::Histogram,
-        Self::Distribution,
-        Self::Set,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Counter, Self::Gauge, Self::Timer, Self::Histogram, Self::Distribution, Self::Set];
 
     /// The kind whose code (`kind as u8`) this is.
     pub fn from_code(code: u8) -> Option<Self> {

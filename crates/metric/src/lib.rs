@@ -12,8 +12,8 @@ mod source;
 
 mod kind;
 mod sample;
-mod spelling;
 mod series;
+mod spelling;
 
 mod batch;
 mod datapoint;
@@ -30,6 +30,6 @@ pub use dimensions::{Dimensions, IDENTITY};
 pub use kind::Kind;
 pub use packet::Packet;
 pub use sample::{Sample, Tag, Values};
-pub use series::SeriesKey;
+pub use series::{SeriesKey, Spelled};
 pub use source::{GaugeSign, Origin, ReadAs, Source};
 pub use spelling::Spelling;

@@ -19,14 +19,26 @@ impl SeriesKey {
 
     /// Appends the key's bytes, so that a look-up need not allocate a key.
     ///
-    /// The form is: kind, then name, then each key and value, each text as its length (two bytes,
-    /// little endian) and its bytes. A sample's limits keep every length far below 65,536.
+    /// The form is: kind, where the text begins (two bytes, little endian), the lengths of the name
+    /// and of each key and value (one or two bytes each), and the text: name and tags, each as it
+    /// is spelled most plainly, `name#key:value,key:value`. So a line that spells its series in
+    /// this way is compared with the key in one go. A sample's limits keep every length below 4,097.
     pub fn write(to: &mut Vec<u8>, kind: Kind, name: &str, tags: &[Tag<'_>]) {
-        to.push(kind as u8);
-        let texts = tags.iter().flat_map(|tag| [tag.key.as_ref(), tag.value.as_ref()]);
-        for text in std::iter::once(name).chain(texts) {
-            to.extend_from_slice(&(text.len() as u16).to_le_bytes());
-            to.extend_from_slice(text.as_bytes());
+        let start = to.len();
+        to.extend_from_slice(&[kind as u8, 0, 0]);
+        write_len(to, name.len());
+        for tag in tags {
+            write_len(to, tag.key.len());
+            write_len(to, tag.value.len());
+        }
+        let text_at = ((to.len() - start) as u16).to_le_bytes();
+        to[start + 1..start + 3].copy_from_slice(&text_at);
+        to.extend_from_slice(name.as_bytes());
+        for (i, tag) in tags.iter().enumerate() {
+            to.push(if i == 0 { b'#' } else { b',' });
+            to.extend_from_slice(tag.key.as_bytes());
+            to.push(b':');
+            to.extend_from_slice(tag.value.as_bytes());
         }
     }
 
@@ -47,40 +59,106 @@ impl SeriesKey {
 
     /// The metric's name.
     pub fn name(&self) -> &str {
-        text_at(&self.0, 1).0
+        text(self.spelled().name)
     }
 
     /// Its tags, sorted by key, then value.
     pub fn tags(&self) -> Tags<'_> {
-        let (_, next) = text_at(&self.0, 1);
-        Tags { bytes: &self.0, next }
+        Tags(self.spelled())
+    }
+
+    /// The name and the tags as a line may spell them.
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn spelled(&self) -> Spelled<'_> {
+        Spelled::in_written(&self.0)
     }
 }
 
-fn text_at(bytes: &[u8], at: usize) -> (&str, usize) {
-    let start = at + 2;
-    let end = start + usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
-    (std::str::from_utf8(&bytes[start..end]).expect("a key is written from texts"), end)
+/// A series as a line may spell it, in the plainest way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spelled<'a> {
+    /// The metric's name.
+    pub name: &'a [u8],
+    /// The tags in their order, each `key:value`, after a `#` and with commas between them; empty
+    /// where there are none.
+    pub section: &'a [u8],
+    // The lengths of keys and values.
+    lens: &'a [u8],
+}
+
+impl<'a> Spelled<'a> {
+    /// What is spelled in the bytes that [`SeriesKey::write`] wrote.
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn in_written(written: &'a [u8]) -> Self {
+        let text_at = usize::from(u16::from_le_bytes([written[1], written[2]]));
+        let (head, text) = written.split_at(text_at);
+        let (name, lens) = read_len(&head[3..]);
+        let (name, section) = text.split_at(name);
+        Self { name, section, lens }
+    }
+
+    /// Where each of the tags ends in the section; the first begins at 1, each other one byte after
+    /// the end of the one before it.
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn tag_ends(self) -> impl Iterator<Item = usize> {
+        let (mut lens, mut end) = (self.lens, 0);
+        std::iter::from_fn(move || {
+            let (key, value) = read_lens(&mut lens)?;
+            end += key + value + 2;
+            Some(end)
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("a key is written from texts")
+}
+
+fn write_len(to: &mut Vec<u8>, len: usize) {
+    if len < 0x80 {
+        to.push(len as u8);
+    } else {
+        to.extend_from_slice(&[len as u8 | 0x80, (len >> 7) as u8]);
+    }
+}
+
+#[inline]
+fn read_len(bytes: &[u8]) -> (usize, &[u8]) {
+    match *bytes {
+        [low, ref rest @ ..] if low < 0x80 => (usize::from(low), rest),
+        [low, high, ref rest @ ..] => (usize::from(low & 0x7f) | usize::from(high) << 7, rest),
+        [_] | [] => (0, &[]),
+    }
+}
+
+// The lengths of the next tag's key and value.
+#[inline]
+fn read_lens(lens: &mut &[u8]) -> Option<(usize, usize)> {
+    if lens.is_empty() {
+        return None;
+    }
+    let (key, after_key) = read_len(lens);
+    let (value, after_value) = read_len(after_key);
+    *lens = after_value;
+    Some((key, value))
 }
 
 /// The tags of a series, as pairs of key and value.
 #[derive(Clone, Debug)]
-pub struct Tags<'a> {
-    bytes: &'a [u8],
-    next: usize,
-}
+pub struct Tags<'a>(Spelled<'a>);
 
 impl<'a> Iterator for Tags<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.bytes.len() {
-            return None;
-        }
-        let (key, after_key) = text_at(self.bytes, self.next);
-        let (value, after_value) = text_at(self.bytes, after_key);
-        self.next = after_value;
-        Some((key, value))
+        let (key, value) = read_lens(&mut self.0.lens)?;
+        let (key, rest) = self.0.section[1..].split_at(key);
+        let (value, rest) = rest[1..].split_at(value);
+        self.0.section = rest;
+        Some((text(key), text(value)))
     }
 }
 
@@ -109,9 +187,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_shows_its_plain_spelling() {
+        let long = "v".repeat(3000);
+        let tags = [Tag::new("a", ""), Tag::new("b", "x,y:z"), Tag::new("k", &long)];
+        let key = SeriesKey::new(Kind::Counter, &"n".repeat(128), &tags);
+        let spelled = key.spelled();
+        assert_eq!(spelled.name, "n".repeat(128).as_bytes());
+        assert_eq!(spelled.section, format!("#a:,b:x,y:z,k:{long}").as_bytes());
+        assert_eq!(spelled.tag_ends().collect::<Vec<_>>(), [3, 11, 3014]);
+        assert_eq!(spelled.section.len(), 3014);
+        assert_eq!(key.tags().last(), Some(("k", &*long)));
+        let key = SeriesKey::new(Kind::Gauge, "g", &[]);
+        let spelled = key.spelled();
+        assert_eq!((spelled.name, spelled.section), (&b"g"[..], &b""[..]));
+    }
+
+    #[test]
     fn texts_that_run_together_alike_are_different_keys() {
         let one = SeriesKey::new(Kind::Set, "ab", &[Tag::new("c", "")]);
         let other = SeriesKey::new(Kind::Set, "a", &[Tag::new("bc", "")]);
+        assert_ne!(one, other);
+        let one = SeriesKey::new(Kind::Set, "a", &[Tag::new("b", "c,d:")]);
+        let other = SeriesKey::new(Kind::Set, "a", &[Tag::new("b", "c"), Tag::new("d", "")]);
+        assert_eq!(one.spelled(), other.spelled());
         assert_ne!(one, other);
     }
 }

@@ -37,6 +37,7 @@ struct State {
     payloads: VecDeque<Payload>,
     bytes: usize,
     closed: bool,
+    abandoned: bool,
     write_failing: bool,
 }
 
@@ -74,6 +75,9 @@ impl Queue {
             return;
         }
         let mut state = lock(&self.state);
+        if state.abandoned {
+            return;
+        }
         let mut dropped = 0;
         while state.bytes + payload.bytes.len() > self.bound {
             let Some(oldest) = state.payloads.pop_front() else { break };
@@ -91,6 +95,9 @@ impl Queue {
     /// Takes back, as the oldest, what could not be sent; drops it if there is no room any more.
     pub(crate) fn put_back(&self, payload: Payload) {
         let mut state = lock(&self.state);
+        if state.abandoned {
+            return;
+        }
         if state.bytes + payload.bytes.len() > self.bound {
             let reason = overflow(&state);
             drop(state);
@@ -153,9 +160,10 @@ impl Queue {
         self.wake();
     }
 
-    /// Closes, and forgets what is in: its points are the account's to settle.
+    /// Closes, and forgets what is in and what still comes: its points are the account's to settle.
     pub(crate) fn abandon(&self) {
         let mut state = lock(&self.state);
+        state.abandoned = true;
         state.payloads.clear();
         state.bytes = 0;
         drop(state);
@@ -291,6 +299,16 @@ mod tests {
         assert_eq!(queue.take().await, None);
         assert_eq!(queue.take_before(None), Next::Closed);
         assert!(!queue.pause_thread(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_abandoned_queue_is_closed_and_stays_empty() {
+        let (_, queue) = queue(10);
+        queue.push(payload(1, 1));
+        queue.abandon();
+        queue.push(payload(2, 1));
+        queue.put_back(payload(3, 1));
+        assert_eq!(queue.try_take(), Next::Closed);
     }
 
     #[test]

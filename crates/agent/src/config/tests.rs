@@ -108,7 +108,7 @@ fn an_error_says_where_and_what_was_expected() {
         ("flush_interval = 10", ["line 1", "invalid type", "string"]),
         ("flush_interval = \"10 parsecs\"", ["line 1", "10 parsecs", "10s"]),
         ("[[listener]]\nurl = \"tcp://x:1\"", ["line 2", "tcp://x:1", "unixgram:PATH"]),
-        ("[containers]\nports = \"9-1\"", ["line 2", "9-1", "31000-31999"]),
+        ("[containers]\nports = \"9-1\"", ["line 2", "9-1", "FIRST-LAST"]),
         ("[containers]\non_failure = \"404\"", ["line 2", "404", "500"]),
         ("[[output]]\nurl = \"kafka://x\"", ["line 2", "kafka://x", "avro+tcp://"]),
         ("[http]\nlisten = \"here\"", ["line 2", "here", "127.0.0.1:8126"]),

@@ -5,6 +5,6 @@ mod harness;
 mod basics;
 mod containers;
 mod ledger;
-mod mesos;
-mod outputs;
+//MESOS
+//OUTPUTS
 mod program;

@@ -64,8 +64,8 @@ impl Shard {
                 own(slot).is_some_and(|(_, series)| order::is_plain(&series.key, spelling))
             }
             Target::Ordered(slot) => own(slot)
-                .and_then(|(_, series)| Some((series.order?, &series.key)))
-                .is_some_and(|(order, key)| order.is_of(key, spelling)),
+                .and_then(|(_, series)| Some(series.order?.is_of(&series.key, spelling)))
+                .unwrap_or(false),
             Target::Stored(number) => {
                 self.spellings.get(number).is_some_and(|stored| stored.is(via.serial, spelling))
             }

@@ -1,6 +1,6 @@
 use std::num::NonZeroU64;
 
-use metric::{SeriesKey, Spelling};
+use metric::{SeriesKey, Spelled, Spelling};
 
 /// How a spelling that is not the plain one writes a series' tags: in which order, and which bare.
 ///
@@ -17,150 +17,125 @@ const PLACES: usize = 1 << PLACE_BITS;
 const BARE_BITS: usize = MOST_TAGS * PLACE_BITS;
 const TAKEN: u64 = 1 << 63;
 
-type Tag<'a> = (&'a [u8], &'a [u8]);
-
-/// Appends a tag as sections write it.
-fn write_tag(to: &mut Vec<u8>, (key, value): Tag<'_>, is_first: bool, is_bare: bool) {
-    to.push(if is_first { b'#' } else { b',' });
-    to.extend_from_slice(key);
-    if !is_bare {
-        to.push(b':');
-        to.extend_from_slice(value);
-    }
-}
-
-/// Appends the one section of a series' plain spelling: a `#`, then its tags in their order, each
-/// `key:value`, with commas between them; nothing where it has none.
-pub(super) fn write_plain(to: &mut Vec<u8>, key: &[u8]) {
-    for (i, tag) in split(key).1.enumerate() {
-        write_tag(to, tag, i == 0, false);
-    }
-}
-
 /// Whether this is the plain spelling of a series.
 // Hot path: runs once per line.
+#[inline]
 pub(super) fn is_plain(key: &SeriesKey, spelling: &Spelling<'_>) -> bool {
-    let Some((mut section, tags)) = only_section(key, spelling) else { return false };
-    for (i, tag) in tags.enumerate() {
-        match strip_tag(section, tag, i == 0, false) {
-            Some(rest) => section = rest,
-            None => return false,
-        }
-    }
-    section.is_empty()
+    let spelled = key.spelled();
+    spelled.section == spelling.sections[0]
+        && spelled.name == spelling.name
+        && is_ordinary(key, spelling)
+}
+
+// Whether nothing but the name and the tags is in a spelling.
+#[inline]
+fn is_ordinary(key: &SeriesKey, spelling: &Spelling<'_>) -> bool {
+    key.as_bytes()[0] == spelling.kind as u8 && !spelling.meter && spelling.sections[1].is_empty()
 }
 
 impl Order {
     /// The order in which this spelling writes the tags of this series, if that is all by which it
     /// differs from the plain one.
     pub(super) fn of(key: &SeriesKey, spelling: &Spelling<'_>) -> Option<Self> {
-        let (section, tags) = only_section(key, spelling)?;
-        let mut left: Vec<_> = tags.map(Some).collect();
-        if left.len() > MOST_TAGS {
+        let (tags, count) = Tags::of(key.spelled())?;
+        if key.spelled().name != spelling.name || !is_ordinary(key, spelling) {
             return None;
         }
+        let section = spelling.sections[0].strip_prefix(b"#")?;
+        let mut left: Vec<_> = (0..count).map(|place| Some(tags.tag(place))).collect();
         let mut order = TAKEN;
-        let mut count = 0;
-        for (i, piece) in section.strip_prefix(b"#")?.split(|byte| *byte == b',').enumerate() {
-            let place = left.iter().position(|tag| tag.is_some_and(|tag| is_piece(piece, tag)))?;
-            let (key, _) = left[place].take()?;
-            let is_bare = piece.len() == key.len();
+        let mut written = 0;
+        for (i, piece) in section.split(|byte| *byte == b',').enumerate() {
+            let is_piece = |tag: &&[u8]| *tag == piece || tag.strip_suffix(b":") == Some(piece);
+            let place = left.iter().position(|tag| tag.as_ref().is_some_and(is_piece))?;
+            let is_bare = left[place].take().is_some_and(|tag| tag != piece);
             order |= (place as u64) << (i * PLACE_BITS) | u64::from(is_bare) << (BARE_BITS + i);
-            count += 1;
+            written += 1;
         }
-        NonZeroU64::new(order).filter(|_| count == left.len()).map(Self)
+        NonZeroU64::new(order).filter(|_| written == count).map(Self)
     }
 
     /// Whether this is the spelling that writes this series' tags in this order.
     // Hot path: runs once per line.
     pub(super) fn is_of(self, key: &SeriesKey, spelling: &Spelling<'_>) -> bool {
-        let Some((mut section, tags)) = only_section(key, spelling) else { return false };
-        let (tags, count) = placed(tags);
-        for i in 0..count {
-            match strip_tag(section, tags[self.place(i)], i == 0, self.is_bare(i)) {
-                Some(rest) => section = rest,
-                None => return false,
-            }
+        let spelled = key.spelled();
+        if spelled.name != spelling.name || !is_ordinary(key, spelling) {
+            return false;
         }
-        section.is_empty()
+        let Some((tags, count)) = Tags::of(spelled) else { return false };
+        let mut rest = spelling.sections[0];
+        for i in 0..count {
+            let Some((first, after)) = rest.split_first() else { return false };
+            let tag = self.tag(&tags, i);
+            if *first != mark(i) || after.len() < tag.len() {
+                return false;
+            }
+            let (same, after) = after.split_at(tag.len());
+            if !is_same(same, tag) {
+                return false;
+            }
+            rest = after;
+        }
+        rest.is_empty()
     }
 
     /// Appends the section that writes this series' tags in this order.
     pub(super) fn write(self, key: &SeriesKey, to: &mut Vec<u8>) {
-        let (tags, count) = placed(split(key.as_bytes()).1);
-        for i in 0..count {
-            write_tag(to, tags[self.place(i)], i == 0, self.is_bare(i));
+        if let Some((tags, count)) = Tags::of(key.spelled()) {
+            for i in 0..count {
+                to.push(mark(i));
+                to.extend_from_slice(self.tag(&tags, i));
+            }
         }
     }
 
-    fn place(self, i: usize) -> usize {
-        (self.0.get() >> (i * PLACE_BITS)) as usize % PLACES
-    }
-
-    fn is_bare(self, i: usize) -> bool {
-        self.0.get() >> (BARE_BITS + i) & 1 == 1
-    }
-}
-
-// The first run of sections and the series' tags, if nothing but the tags' form can differ.
-fn only_section<'a, 'k>(
-    key: &'k SeriesKey,
-    spelling: &Spelling<'a>,
-) -> Option<(&'a [u8], impl Iterator<Item = Tag<'k>>)> {
-    let key = key.as_bytes();
-    let (name, tags) = split(key);
-    let same = name == spelling.name
-        && key[0] == spelling.kind as u8
-        && !spelling.meter
-        && spelling.sections[1].is_empty();
-    same.then_some((spelling.sections[0], tags))
-}
-
-fn strip_tag<'a>(
-    section: &'a [u8],
-    (key, value): Tag<'_>,
-    is_first: bool,
-    is_bare: bool,
-) -> Option<&'a [u8]> {
-    let mark: &[u8] = if is_first { b"#" } else { b"," };
-    let rest = section.strip_prefix(mark)?.strip_prefix(key)?;
-    if is_bare { Some(rest) } else { rest.strip_prefix(b":")?.strip_prefix(value) }
-}
-
-fn is_piece(piece: &[u8], (key, value): Tag<'_>) -> bool {
-    match piece.strip_prefix(key) {
-        Some([]) => value.is_empty(),
-        Some([b':', rest @ ..]) => rest == value,
-        Some(_) | None => false,
+    // The tag that is written at this place.
+    #[inline]
+    fn tag<'k>(self, tags: &Tags<'k>, i: usize) -> &'k [u8] {
+        let tag = tags.tag((self.0.get() >> (i * PLACE_BITS)) as usize % PLACES);
+        let is_bare = (self.0.get() >> (BARE_BITS + i)) & 1 == 1;
+        if is_bare { &tag[..tag.len() - 1] } else { tag }
     }
 }
 
-fn placed<'k>(tags: impl Iterator<Item = Tag<'k>>) -> ([Tag<'k>; PLACES], usize) {
-    let mut all: [Tag<'k>; PLACES] = [(b"", b""); PLACES];
-    let mut count = 0;
-    for (place, tag) in all.iter_mut().zip(tags) {
-        *place = tag;
-        count += 1;
-    }
-    (all, count)
+fn mark(i: usize) -> u8 {
+    if i == 0 { b'#' } else { b',' }
 }
 
-// The name and the tags in a key's bytes, as `SeriesKey::write` says, without looking at the texts.
-fn split(key: &[u8]) -> (&[u8], impl Iterator<Item = Tag<'_>>) {
-    let (name, mut rest) = text(&key[1..]);
-    let tags = std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
+// Most tags are too short for a call of memcmp to pay.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let ((one, one_rest), (other, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    one.iter().zip(other).all(|(one, other)| one == other)
+        && one_rest.iter().zip(other_rest).all(|(one, other)| one == other)
+}
+
+/// A few tags of which any can be had.
+struct Tags<'k> {
+    section: &'k [u8],
+    // The first begins at 1, each other one byte after the end of the one before it.
+    ends: [u16; PLACES],
+}
+
+impl<'k> Tags<'k> {
+    /// The tags and how many they are, if an order of so many can be kept.
+    #[inline]
+    fn of(spelled: Spelled<'k>) -> Option<(Self, usize)> {
+        let mut ends = [0; PLACES];
+        let mut count = 0;
+        for end in spelled.tag_ends() {
+            if count == MOST_TAGS {
+                return None;
+            }
+            ends[count + 1] = end as u16;
+            count += 1;
         }
-        let (key, after_key) = text(rest);
-        let (value, after_value) = text(after_key);
-        rest = after_value;
-        Some((key, value))
-    });
-    (name, tags)
-}
+        Some((Self { section: spelled.section, ends }, count))
+    }
 
-fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let len = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-    bytes[2..].split_at(len)
+    #[inline]
+    fn tag(&self, place: usize) -> &'k [u8] {
+        let (start, end) = (self.ends[place % PLACES], self.ends[(place + 1) % PLACES]);
+        &self.section[usize::from(start) + 1..usize::from(end)]
+    }
 }

@@ -6,7 +6,7 @@ use metric::{SeriesKey, Spelling};
 
 use super::index::Target;
 use super::order::Order;
-use super::{Shard, order, spellings};
+use super::{Shard, spellings};
 use crate::pile::Pile;
 use crate::slot::Slot;
 
@@ -160,7 +160,8 @@ impl Shard {
     fn forget(&mut self, slot: Slot, source: u32) {
         self.forget_spellings_of(slot, source);
         if let Some(series) = self.roster.remove(slot) {
-            let plain = self.hash_of(source, &series.key, None);
+            let serial = self.accounts[source as usize].serial;
+            let plain = self.hash_plain(serial, series.key.kind(), series.key.as_bytes());
             self.index.remove(plain, Target::Series(slot));
         }
     }
@@ -187,29 +188,22 @@ impl Shard {
             account.spellings = account.spellings.saturating_sub(1);
             next = stored.next;
         }
-        if order.is_some() {
-            let ordered = self.hash_of(source, &key, order);
+        let serial = self.accounts[source as usize].serial;
+        if let Some(order) = order {
+            let ordered = self.hash_ordered(serial, &key, order);
             self.index.remove(ordered, Target::Ordered(slot));
         }
-        let plain = self.hash_of(source, &key, None);
+        let plain = self.hash_plain(serial, key.kind(), key.as_bytes());
         self.index.replace(plain, Target::Plain(slot), Target::Series(slot));
     }
 
-    // The hash of a series' plain spelling, or of that in this order.
-    fn hash_of(&mut self, source: u32, key: &SeriesKey, order: Option<Order>) -> u64 {
+    fn hash_ordered(&mut self, serial: u32, key: &SeriesKey, order: Order) -> u64 {
         let mut section = std::mem::take(&mut self.scratch.section);
         section.clear();
-        match order {
-            None => order::write_plain(&mut section, key.as_bytes()),
-            Some(order) => order.write(key, &mut section),
-        }
-        let spelling = Spelling {
-            name: key.name().as_bytes(),
-            kind: key.kind(),
-            meter: false,
-            sections: [&section, b""],
-        };
-        let hash = self.hash(self.accounts[source as usize].serial, &spelling);
+        order.write(key, &mut section);
+        let name = key.spelled().name;
+        let sections = [&*section, b""];
+        let hash = self.hash(serial, &Spelling { name, kind: key.kind(), meter: false, sections });
         self.scratch.section = section;
         hash
     }
