@@ -34,8 +34,7 @@ pub(crate) struct Options {
 
 /// Runs the demo.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let shown = lifecycle::runtime().and_then(|runtime| runtime.block_on(show(options)));
-    match shown {
+    match lifecycle::block_on(show(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(stderr().lock(), "weir: {error:#}");

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use api::{App, Change, Containers, Endpoint, Health, Hooks, Server, Status, Traffic, Views};
@@ -12,6 +13,7 @@ use ingest::Listeners;
 use metric::Source;
 use ship::Outputs;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -21,6 +23,9 @@ use crate::ledger::Ledger;
 
 /// How many readers of the status may wait for it.
 const READERS: usize = 64;
+
+/// How long a stop waits for the disk to take the containers' files.
+const LONGEST_SETTLE: Duration = Duration::from_secs(1);
 
 type StatusReaders = mpsc::Receiver<oneshot::Sender<Arc<Status>>>;
 
@@ -127,11 +132,18 @@ impl Front {
         self.listening.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the servers and tasks.
-    pub(crate) async fn stop(self) {
+    /// Ends the servers and tasks, and brings to the disk what is not there yet, if that can be
+    /// had by the deadline.
+    pub(crate) async fn stop(self, deadline: Instant) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if timeout_at(deadline.into(), self.tasks.wait()).await.is_err() {
+            warn!("not every request and look-up could be ended in time");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !self.containers.settle(left.min(LONGEST_SETTLE)).await {
+            warn!("not every container's file is on the disk as it should be");
+        }
     }
 
     fn serve(&self, server: Server, app: App) {

@@ -162,5 +162,6 @@ fn output(ledger: OutputLedger) -> OutputStatus {
         dropped: ledger.dropped.iter().map(|(reason, n)| (reason.name(), n)).collect(),
         retries: ledger.retries,
         last_error: ledger.last_error,
+        removed_files: ledger.removed_files,
     }
 }

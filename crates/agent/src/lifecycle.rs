@@ -21,17 +21,21 @@ pub(crate) fn run(options: &RunOptions) -> Result<()> {
     let config = Config::load(options.config.as_deref(), options.flags())?;
     logging::start(&config.log).map_err(anyhow::Error::msg)?;
     raise_descriptor_limit();
-    runtime()?.block_on(serve(&config))
+    block_on(serve(&config))
 }
 
-/// The runtime of everything that is not on the data's own threads.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs something on the runtime of all that is not on the data's own threads.
+pub(crate) fn block_on(task: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("api")
         .enable_all()
         .build()
-        .context("cannot start the runtime")
+        .context("cannot start the runtime")?;
+    let done = runtime.block_on(task);
+    // A name look-up or a disk that hangs does not hold up the end.
+    runtime.shutdown_background();
+    done
 }
 
 async fn serve(config: &Config) -> Result<()> {

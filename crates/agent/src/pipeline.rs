@@ -98,7 +98,7 @@ impl Pipeline {
     /// drained. Takes no longer than `grace`, whatever is stuck; that is counted or kept.
     pub(crate) async fn stop(self, grace: Duration) {
         let deadline = Instant::now() + grace;
-        self.front.stop().await;
+        self.front.stop(deadline).await;
         self.workers.drain(deadline).await;
         self.flush.finish(deadline).await;
         ship_stop(self.outputs, deadline).await;

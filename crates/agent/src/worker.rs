@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, TryRecvError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aggregate::{Interval, Shard};
 use ingest::{Receiver, Waker};
@@ -119,7 +119,9 @@ impl Worker {
     fn run(mut self) {
         // It ends when nobody can ask it any more.
         while self.serve_requests() {
-            if let Err(error) = self.receiver.turn(None, &mut |event| self.reader.on(event)) {
+            // While there is something to tidy up, a turn does not wait.
+            let patience = self.reader.tidy().then_some(Duration::ZERO);
+            if let Err(error) = self.receiver.turn(patience, &mut |event| self.reader.on(event)) {
                 // Its own descriptors failed, which should be impossible; the ledger goes on.
                 error!("a worker cannot wait for its sockets: {error}");
                 let Ok(request) = self.inbox.recv() else { return };

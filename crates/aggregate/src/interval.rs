@@ -80,6 +80,8 @@ pub(crate) struct Added {
     pub(crate) notes: Notes,
     /// So many bytes more are taken by sketches and sets.
     pub(crate) bytes: usize,
+    /// The series was not touched before.
+    pub(crate) is_first: bool,
 }
 
 impl Interval {
@@ -96,6 +98,7 @@ impl Interval {
     /// Adds a measure to a series of this kind. Without `room` sketches and sets take no more memory
     /// than they must.
     // Hot path: runs once per value.
+    #[inline]
     pub(crate) fn add(
         &mut self,
         slot: Slot,
@@ -104,41 +107,38 @@ impl Interval {
         room: bool,
     ) -> Added {
         let cell = self.cells.get_mut(slot);
-        let mut notes = Notes::NONE;
-        let mut bytes = 0;
-        match (kind, measure) {
-            (Kind::Counter, Measure::Number { value, rate, .. }) => {
+        let mut added = Added { notes: Notes::NONE, bytes: 0, is_first: !cell.is_touched() };
+        let (value, rate, relative) = match measure {
+            Measure::Number { value, rate, relative } => (value, rate, relative),
+            Measure::Member(member) => {
+                debug_assert_eq!(kind, Kind::Set, "only sets have members");
+                if kind == Kind::Set {
+                    added.bytes = add_member(cell, &mut self.log, members::hash(member), room);
+                }
+                return added;
+            }
+        };
+        match kind {
+            Kind::Counter => {
                 let sum = if let Cell::Counter(sum) = cell { *sum } else { 0.0 };
-                *cell = Cell::Counter(hold(sum + value / rate, &mut notes));
+                let amount = if rate < 1.0 { value / rate } else { value };
+                *cell = Cell::Counter(hold(sum + amount, &mut added.notes));
             }
-            (Kind::Gauge, Measure::Number { value, relative: false, .. }) => {
-                *cell = Cell::Level(value);
-            }
-            (Kind::Gauge, Measure::Number { value, relative: true, .. }) => {
-                *cell = match cell {
-                    Cell::Level(level) => Cell::Level(change(*level, value, &mut notes)),
-                    Cell::Change(by) => Cell::Change(hold(*by + value, &mut notes)),
-                    Cell::Untouched
-                    | Cell::Counter(_)
-                    | Cell::Few { .. }
-                    | Cell::Sketch(_)
-                    | Cell::Members(_) => Cell::Change(value),
+            Kind::Gauge if relative => {
+                *cell = if let Cell::Level(level) = cell {
+                    Cell::Level(change(*level, value, &mut added.notes))
+                } else {
+                    let by = if let Cell::Change(by) = cell { *by } else { 0.0 };
+                    Cell::Change(hold(by + value, &mut added.notes))
                 };
             }
-            (
-                Kind::Timer | Kind::Histogram | Kind::Distribution,
-                Measure::Number { value, rate, .. },
-            ) => {
-                bytes = add_value(cell, &mut self.log, value, rate, room, &mut notes);
+            Kind::Gauge => *cell = Cell::Level(value),
+            Kind::Timer | Kind::Histogram | Kind::Distribution => {
+                added.bytes = add_value(cell, &mut self.log, value, rate, room, &mut added.notes);
             }
-            (Kind::Set, Measure::Member(member)) => {
-                bytes = add_member(cell, &mut self.log, members::hash(member), room);
-            }
-            (Kind::Set, Measure::Number { .. }) | (_, Measure::Member(_)) => {
-                debug_assert!(false, "sets have members, everything else numbers");
-            }
+            Kind::Set => debug_assert!(false, "sets have members"),
         }
-        Added { notes, bytes }
+        added
     }
 
     /// Takes what a series of this kind came to, if it was touched.

@@ -154,15 +154,18 @@ impl Shard {
     }
 
     // Hot path: runs once per value.
+    #[inline]
     fn put(&mut self, slot: Slot, source: u32, kind: Kind, measure: Measure<'_>) -> Notes {
         let number = self.running.number;
-        if let Some(series) = self.roster.get_mut(slot) {
-            series.touched = number;
-        }
         let account = &mut self.accounts[source as usize];
         let added = self.running.add(slot, kind, measure, account.may_hold_more(number));
         if added.bytes > 0 {
             account.held.add(added.bytes, number);
+        }
+        if added.is_first
+            && let Some(series) = self.roster.get_mut(slot)
+        {
+            series.touched = number;
         }
         added.notes
     }
@@ -227,6 +230,8 @@ impl Shard {
         Some(notes)
     }
 
+    // Hot path: runs once per line.
+    #[inline]
     fn hash(&self, serial: u32, spelling: &Spelling<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u32(serial);
@@ -242,18 +247,13 @@ impl Shard {
 
     // The series with this key, by the hash of its plain spelling.
     fn find(&self, hash: u64, source: SourceIndex, key: &[u8]) -> Option<Slot> {
-        let found = self.index.find(hash, |target| match target {
+        self.index.find(hash, |target| match target {
             Target::Series(slot) | Target::Plain(slot) => {
-                self.roster.get(slot).is_some_and(|(owner, series)| {
-                    owner == source.index && series.key.as_bytes() == key
-                })
+                let (owner, series) = self.roster.get(slot)?;
+                (owner == source.index && series.key.as_bytes() == key).then_some(slot)
             }
-            Target::Ordered(_) | Target::Stored(_) => false,
-        })?;
-        match found {
-            Target::Series(slot) | Target::Plain(slot) => Some(slot),
             Target::Ordered(_) | Target::Stored(_) => None,
-        }
+        })
     }
 
     fn has_room(&self, source: SourceIndex) -> bool {

@@ -94,6 +94,8 @@ pub struct OutputStatus {
     pub retries: u64,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Files that were delivered, and since removed to keep a directory within its bounds.
+    pub removed_files: u64,
 }
 
 /// Whoever sends a request here is sent the status of that moment.
@@ -122,6 +124,7 @@ mod tests {
             dropped: BTreeMap::from([("queue_full", 1)]),
             retries: 0,
             last_error: None,
+            removed_files: 2,
         };
         let status = Status {
             version: 1,
@@ -145,7 +148,7 @@ mod tests {
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
-            r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null}],"#,
+            r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
             r#""containers":{"registered":0,"#,
             r#""refused":{"too_many":0,"no_port":0}},"http":{"connections":0,"#,
         ];

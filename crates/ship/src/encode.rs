@@ -11,8 +11,8 @@ mod point;
 use crate::inbox::{Inbox, Item};
 use crate::ledger::{Account, DropReason};
 use crate::ocf::{self, STREAM_MARKER};
-use crate::queue::{Payload, Queue};
-use crate::{Codec, Counters, Destination, OutputConfig, Schema, Tags, schema};
+use crate::queue::{Next, Payload, Queue};
+use crate::{Codec, Counters, Destination, OutputConfig, OutputLedger, Schema, Tags, schema};
 
 /// A block is complete when its objects have this many bytes, or at the end of a flush.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -190,6 +190,28 @@ impl Encoder {
             self.queue.push(Payload { bytes, points: std::mem::take(&mut self.file.points) });
         }
     }
+}
+
+/// What an output of these settings makes of one flush, without sending it: its payloads, blocks or
+/// whole files as its destination takes them, however many, and the account of them.
+pub fn encode(
+    config: &OutputConfig,
+    boot_id: &str,
+    batches: &[Batch],
+) -> (Vec<Bytes>, OutputLedger) {
+    let account = Arc::new(Account::new(config.name(), true));
+    let queue = Arc::new(Queue::new(usize::MAX, Arc::clone(&account)));
+    let mut encoder = Encoder::new(config, boot_id, Arc::clone(&account), Arc::clone(&queue));
+    for batch in batches {
+        account.offer(batch.len() as u64);
+        encoder.add(batch);
+    }
+    encoder.end_flush();
+    let mut payloads = Vec::new();
+    while let Next::Payload(payload) = queue.try_take() {
+        payloads.push(payload.bytes);
+    }
+    (payloads, account.ledger())
 }
 
 /// The container that a batch is of; empty for a shared listener's own points.

@@ -29,6 +29,7 @@ pub mod schema;
 mod sync;
 
 pub use config::{Codec, Counters, Destination, OutputConfig, Retry, Schema, Tags};
+pub use encode::encode;
 pub use error::ShipError;
 pub use ledger::{DropReason, Dropped, OutputLedger};
 pub use outputs::Outputs;

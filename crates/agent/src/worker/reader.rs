@@ -76,6 +76,11 @@ impl Reader {
         }
     }
 
+    /// Forgets a little of what is to be forgotten; whether there is more.
+    pub(super) fn tidy(&mut self) -> bool {
+        self.shard.tidy()
+    }
+
     /// Exchanges the running interval.
     pub(super) fn swap(&mut self, empty: Interval) -> Interval {
         self.shard.swap(empty)

@@ -136,3 +136,17 @@ fn a_trusted_listener_takes_a_clients_word_for_its_container() {
     ids.dedup();
     assert_eq!(ids, ["", "one", "two"]);
 }
+
+#[test]
+fn an_idle_series_is_forgotten_and_can_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "series_expiry = \"300ms\"\ngauge_expiry = \"300ms\"\n";
+    let agent = Start::in_dir(&dir).config(config).start();
+    agent.send("count:2|c\nlevel:1|g");
+    agent.status_when(|status| status["total"]["series"] == 2);
+    agent.status_when(|status| status["total"]["series"] == 0);
+    agent.send("count:3|c");
+    agent.received(3);
+    let points = agent.stop();
+    assert_eq!(points.values("count", "sum"), [2.0, 3.0]);
+}

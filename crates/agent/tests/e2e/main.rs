@@ -1,10 +1,11 @@
 //! The built program from outside: start it, send to it, see what comes out.
 
 mod harness;
+mod stand_in;
 
 mod basics;
 mod containers;
 mod ledger;
-//MESOS
-//OUTPUTS
+mod mesos;
+mod outputs;
 mod program;

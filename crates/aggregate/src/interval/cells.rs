@@ -37,6 +37,7 @@ pub(super) struct Cells {
 }
 
 impl Cell {
+    #[inline]
     pub(super) fn is_touched(&self) -> bool {
         match self {
             Self::Untouched => false,
@@ -56,6 +57,7 @@ impl Cell {
 
 impl Cells {
     // Hot path: runs once per value.
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Cell {
         let number = slot.block();
         if number >= self.blocks.len() {

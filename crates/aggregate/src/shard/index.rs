@@ -80,13 +80,23 @@ impl Index {
         (((hash >> 32) * TABLES) >> 32) as usize
     }
 
-    /// The target under this hash of which this holds.
+    /// What is made of the first target under this hash of which something can be made.
     // Hot path: runs once per line.
-    pub(super) fn find(&self, hash: u64, mut holds: impl FnMut(Target) -> bool) -> Option<Target> {
+    #[inline]
+    pub(super) fn find<T>(
+        &self,
+        hash: u64,
+        mut make: impl FnMut(Target) -> Option<T>,
+    ) -> Option<T> {
         let check = check(hash);
-        self.tables[Self::table(hash)]
-            .find(Entry::hash(check), |entry| entry.check == check && holds(entry.target()))
-            .map(|entry| entry.target())
+        let mut made = None;
+        self.tables[Self::table(hash)].find(Entry::hash(check), |entry| {
+            if entry.check == check {
+                made = make(entry.target());
+            }
+            made.is_some()
+        });
+        made
     }
 
     pub(super) fn insert(&mut self, hash: u64, target: Target) {

@@ -1,7 +1,8 @@
 use metric::{Kind, Notes, Spelling};
 
 use super::index::Target;
-use super::order::{self, Order};
+use super::order::Order;
+use super::roster::Series;
 use super::{Shard, SourceIndex};
 use crate::interval::Measure;
 use crate::slot::Slot;
@@ -57,34 +58,37 @@ impl Shard {
         via: SourceIndex,
         spelling: &Spelling<'_>,
     ) -> Option<Recalled> {
-        let own = |slot| self.roster.get(slot).filter(|(source, _)| *source == via.index);
-        let found = self.index.find(hash, |target| match target {
-            Target::Series(_) => false,
-            Target::Plain(slot) => {
-                own(slot).is_some_and(|(_, series)| order::is_plain(&series.key, spelling))
-            }
-            Target::Ordered(slot) => own(slot)
-                .and_then(|(_, series)| Some(series.order?.is_of(&series.key, spelling)))
-                .unwrap_or(false),
-            Target::Stored(number) => {
-                self.spellings.get(number).is_some_and(|stored| stored.is(via.serial, spelling))
-            }
-        })?;
         let kind = spelling.kind;
-        match found {
-            Target::Series(slot) | Target::Plain(slot) | Target::Ordered(slot) => {
-                Some(Recalled { slot, source: via, kind, notes: Notes::NONE })
-            }
-            Target::Stored(number) => {
-                let stored = self.spellings.get(number)?;
-                let (index, _) = self.roster.get(stored.slot)?;
-                let account = &self.accounts[index as usize];
-                // A container that a client named may have been closed before its socket.
-                account.source.as_ref()?;
-                let source = SourceIndex { index, serial: account.serial };
-                Some(Recalled { slot: stored.slot, source, kind, notes: stored.notes })
-            }
-        }
+        let own = |slot, is: fn(&Series, &Spelling<'_>) -> bool| {
+            let (source, series) = self.roster.get(slot)?;
+            (source == via.index && is(series, spelling)).then_some(Recalled {
+                slot,
+                source: via,
+                kind,
+                notes: Notes::NONE,
+            })
+        };
+        self.index.find(hash, |target| match target {
+            Target::Plain(slot) => own(slot, Series::is_plain),
+            Target::Ordered(slot) => own(slot, Series::is_ordered),
+            Target::Stored(number) => self.recall_stored(number, via, spelling),
+            Target::Series(_) => None,
+        })
+    }
+
+    fn recall_stored(
+        &self,
+        number: u32,
+        via: SourceIndex,
+        spelling: &Spelling<'_>,
+    ) -> Option<Recalled> {
+        let stored = self.spellings.get(number).filter(|it| it.is(via.serial, spelling))?;
+        let (index, _) = self.roster.get(stored.slot)?;
+        let account = &self.accounts[index as usize];
+        // A container that a client named may have been closed before its socket.
+        account.source.as_ref()?;
+        let source = SourceIndex { index, serial: account.serial };
+        Some(Recalled { slot: stored.slot, source, kind: spelling.kind, notes: stored.notes })
     }
 
     /// Adds one measure to a recalled series. The notes are to be counted with those of its line.
@@ -102,7 +106,7 @@ impl Shard {
         }
         let Some(series) = self.roster.get_mut(slot) else { return };
         if via == source && notes.is_empty() {
-            if order::is_plain(&series.key, &spelling) {
+            if series.is_plain(&spelling) {
                 return self.index.replace(hash, Target::Series(slot), Target::Plain(slot));
             }
             if series.order.is_none() {

@@ -1,6 +1,6 @@
-use metric::SeriesKey;
+use metric::{SeriesKey, Spelling};
 
-use super::order::Order;
+use super::order::{self, Order};
 use crate::slot::{BLOCK, Slot};
 
 /// A series as the worker knows it.
@@ -16,6 +16,20 @@ pub(super) struct Series {
 }
 
 const _: () = assert!(size_of::<Option<Series>>() == 32);
+
+impl Series {
+    // Hot path: runs once per line.
+    #[inline]
+    pub(super) fn is_plain(&self, spelling: &Spelling<'_>) -> bool {
+        order::is_plain(&self.key, spelling)
+    }
+
+    // Hot path: runs once per line.
+    #[inline]
+    pub(super) fn is_ordered(&self, spelling: &Spelling<'_>) -> bool {
+        self.order.is_some_and(|order| order.is_of(&self.key, spelling))
+    }
+}
 
 /// Series of one source.
 #[derive(Debug)]
@@ -99,12 +113,12 @@ impl Roster {
 
     /// The index of the source of a series, and the series.
     // Hot path: runs once per line.
+    #[inline]
     pub(super) fn get(&self, slot: Slot) -> Option<(u32, &Series)> {
         let block = self.blocks.get(slot.block())?.as_ref()?;
         Some((block.source, block.series[slot.place()].as_ref()?))
     }
 
-    // Hot path: runs once per value.
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Series> {
         self.blocks.get_mut(slot.block())?.as_mut()?.series[slot.place()].as_mut()
     }

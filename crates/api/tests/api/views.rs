@@ -36,6 +36,7 @@ fn status(sources: usize) -> Status {
             dropped: BTreeMap::new(),
             retries: 0,
             last_error: Some("no \"room\"".into()),
+            removed_files: 0,
         }],
         containers: ContainersCounts::default(),
         http: TrafficCounts::default(),

@@ -70,7 +70,7 @@ fn check_sample(sample: &Sample<'_>) {
         }
     }
     assert!((1e-9..=1.0).contains(&sample.rate));
-    assert!(sample.rate == 1.0 || !matches!(sample.kind, Kind::Gauge | Kind::Set));
+    assert!(sample.rate >= 1.0 || !matches!(sample.kind, Kind::Gauge | Kind::Set));
     assert!(!sample.relative || (sample.kind == Kind::Gauge && sample.timestamp.is_none()));
     if let Some(timestamp) = sample.timestamp {
         assert!((NOW - 3600..=NOW + 600).contains(&timestamp));

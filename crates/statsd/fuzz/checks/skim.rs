@@ -47,9 +47,12 @@ pub(crate) fn agrees(known: &[u8], line: &[u8], read_as: ReadAs) -> bool {
     assert_eq!(reading.notes(), known.spelling_notes().union(measured.notes));
     assert_eq!(reading.container_id(), known.container_id());
     let sample = reading.samples().next().expect("one was kept");
-    let like = known.samples().next().expect("one was kept");
-    assert_eq!((sample.name, sample.kind, sample.tags), (like.name, like.kind, like.tags));
-    assert_eq!(sample.container_id, like.container_id);
+    let expected = known.samples().next().expect("one was kept");
+    assert_eq!(
+        (sample.name, sample.kind, sample.tags),
+        (expected.name, expected.kind, expected.tags)
+    );
+    assert_eq!(sample.container_id, expected.container_id);
     assert_eq!(sample.relative, measured.relative);
     assert_eq!(sample.rate.to_bits(), measured.rate.to_bits());
     assert_eq!(sample.timestamp, measured.timestamp);
