@@ -28,9 +28,7 @@ impl FromStr for Address {
         } else {
             None
         };
-        address.ok_or_else(|| IngestError::Address {
-            text: text.to_owned(),
-        })
+        address.ok_or_else(|| IngestError::Address { text: text.to_owned() })
     }
 }
 

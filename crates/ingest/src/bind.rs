@@ -146,11 +146,7 @@ pub(crate) fn adopt(fd: OwnedFd, wish: Wish, warned: &Warned) -> Result<Bound, I
     let settle = || -> io::Result<()> {
         socket.set_nonblocking(true)?;
         socket.set_cloexec(true)?;
-        if credentials {
-            socket.set_passcred(true)
-        } else {
-            Ok(())
-        }
+        if credentials { socket.set_passcred(true) } else { Ok(()) }
     };
     settle().map_err(unfit)?;
     let granted = if unix {
@@ -159,14 +155,7 @@ pub(crate) fn adopt(fd: OwnedFd, wish: Wish, warned: &Warned) -> Result<Bound, I
     } else {
         buffer::ask(&socket, wish.receive_buffer, warned)
     };
-    Ok(Bound {
-        socket,
-        address,
-        granted,
-        unix,
-        credentials,
-        file: None,
-    })
+    Ok(Bound { socket, address, granted, unix, credentials, file: None })
 }
 
 fn local_address(local: &SockAddr) -> Result<Address, IngestError> {
@@ -180,7 +169,5 @@ fn local_address(local: &SockAddr) -> Result<Address, IngestError> {
 }
 
 fn unfit(reason: impl Into<Box<dyn Error>>) -> IngestError {
-    IngestError::Adopt {
-        reason: reason.into().to_string(),
-    }
+    IngestError::Adopt { reason: reason.into().to_string() }
 }

@@ -33,6 +33,7 @@ mod address;
 mod bind;
 mod listeners;
 
+mod drops;
 mod event;
 mod receiver;
 mod socket;

@@ -102,10 +102,7 @@ struct Registered {
 #[derive(Debug)]
 pub(crate) enum Command {
     Open(Box<Socket>),
-    Close {
-        source: Arc<Source>,
-        done: oneshot::Sender<Closed>,
-    },
+    Close { source: Arc<Source>, done: oneshot::Sender<Closed> },
 }
 
 impl Listeners {
@@ -124,17 +121,9 @@ impl Listeners {
             });
             receivers.push(receiver);
         }
-        let shared = Shared {
-            workers: workers.into(),
-            sockets: DashMap::new(),
-            warned: Warned::default(),
-        };
-        Ok((
-            Self {
-                shared: Arc::new(shared),
-            },
-            receivers,
-        ))
+        let shared =
+            Shared { workers: workers.into(), sockets: DashMap::new(), warned: Warned::default() };
+        Ok((Self { shared: Arc::new(shared) }, receivers))
     }
 
     /// Binds a socket and gives it to the workers that have the fewest. When this returns the
@@ -174,17 +163,11 @@ impl Listeners {
         for (index, bound) in workers.iter().zip(bound) {
             let worker = &self.shared.workers[*index];
             let socket = Box::new(Socket::new(bound, source.clone()));
-            worker
-                .commands
-                .send(Command::Open(socket))
-                .map_err(|_| IngestError::Stopped)?;
+            worker.commands.send(Command::Open(socket)).map_err(|_| IngestError::Stopped)?;
             worker.sockets.fetch_add(1, Ordering::Relaxed);
             worker.waker.wake();
         }
-        sockets.push(Registered {
-            opened: opened.clone(),
-            workers,
-        });
+        sockets.push(Registered { opened: opened.clone(), workers });
         Ok(opened)
     }
 
@@ -235,15 +218,10 @@ impl Listeners {
         source: &Arc<Source>,
         sockets: &[Registered],
     ) -> Vec<oneshot::Receiver<Closed>> {
-        let mut workers: Vec<usize> = sockets
-            .iter()
-            .flat_map(|socket| &socket.workers)
-            .copied()
-            .collect();
+        let mut workers: Vec<usize> =
+            sockets.iter().flat_map(|socket| &socket.workers).copied().collect();
         for index in &workers {
-            self.shared.workers[*index]
-                .sockets
-                .fetch_sub(1, Ordering::Relaxed);
+            self.shared.workers[*index].sockets.fetch_sub(1, Ordering::Relaxed);
         }
         workers.sort_unstable();
         workers.dedup();

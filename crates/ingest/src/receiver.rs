@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use metric::Source;
 use tracing::warn;
 
+use crate::drops::Table;
 use crate::listeners::Command;
 use crate::sys::{BATCH, Batch};
 use crate::{Event, SocketKey, Waker};
@@ -107,8 +108,7 @@ impl Receiver {
         }
         if seen.received > 0 {
             // Counted from the beginning: the first socket has been filling up since then.
-            self.rest
-                .begin(began, seen.full, self.sockets.smallest_buffer());
+            self.rest.begin(began, seen.full, self.sockets.smallest_buffer());
         }
         Ok(())
     }
@@ -127,8 +127,9 @@ impl Receiver {
     /// Tells of each socket how many datagrams the kernel has dropped at it since it was made;
     /// never less than before. A unix socket drops none: its senders wait, or get an error.
     pub fn kernel_drops(&mut self, mut on: impl FnMut(SocketKey, &Arc<Source>, u64)) {
+        let table = Table::default();
         for (key, socket) in self.sockets.iter_mut() {
-            let dropped = socket.kernel_dropped();
+            let dropped = socket.kernel_dropped(&table);
             on(key, &socket.source, dropped);
         }
     }
@@ -146,11 +147,8 @@ impl Receiver {
         while !self.closings.is_empty() {
             self.go_on_closing(on);
         }
-        let mut left: Vec<(SocketKey, usize)> = self
-            .sockets
-            .iter_mut()
-            .map(|(key, socket)| (key, socket.holds()))
-            .collect();
+        let mut left: Vec<(SocketKey, usize)> =
+            self.sockets.iter_mut().map(|(key, socket)| (key, socket.holds())).collect();
         let mut all_empty = true;
         while !left.is_empty() {
             if Instant::now() >= deadline {
@@ -173,10 +171,7 @@ impl Receiver {
                 Command::Open(socket) => {
                     let source = socket.source.clone();
                     let key = self.sockets.insert(*socket);
-                    on(Event::Opened {
-                        socket: key,
-                        source: &source,
-                    });
+                    on(Event::Opened { socket: key, source: &source });
                     self.watch(key);
                 }
                 Command::Close { source, done } => {
@@ -211,16 +206,10 @@ impl Receiver {
                 continue;
             };
             let (kernel_dropped, unread) =
-                (socket.kernel_dropped(), socket.discard(&mut self.batch));
+                (socket.kernel_dropped(&Table::default()), socket.discard(&mut self.batch));
             let last = closing.close(kernel_dropped, unread);
             let source = &socket.source;
-            on(Event::Closed {
-                socket: key,
-                source,
-                kernel_dropped,
-                unread,
-                last,
-            });
+            on(Event::Closed { socket: key, source, kernel_dropped, unread, last });
         }
         closing.finish();
         true
@@ -236,10 +225,7 @@ impl Receiver {
             match socket.receive(&mut self.batch) {
                 Ok(received) => {
                     if received > 0 {
-                        on(Event::Packets {
-                            socket: key,
-                            packets: self.batch.packets(),
-                        });
+                        on(Event::Packets { socket: key, packets: self.batch.packets() });
                     }
                     served.received += received;
                     // A short batch means that the queue is empty: to ask again would only burn

@@ -1,14 +1,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::Once;
 
 use metric::Source;
 use socket2::SockFilter;
-use tracing::warn;
 
 use crate::bind::{Bound, SocketFile};
-use crate::sys::{self, BATCH, Batch};
+use crate::drops::{Drops, Table};
+use crate::sys::{BATCH, Batch};
 
 /// A small datagram costs this much of a receive buffer.
 pub(crate) const DATAGRAM_COST: usize = 832;
@@ -30,21 +29,6 @@ pub(crate) struct Socket {
     credentials: bool,
     drops: Drops,
     cut_off: Option<u64>,
-}
-
-/// The kernel's counter made monotonic: it has 32 bits and wraps.
-#[derive(Debug, Default)]
-struct Drops {
-    seen: u32,
-    total: u64,
-}
-
-impl Drops {
-    fn see(&mut self, now: u32) -> u64 {
-        self.total += u64::from(now.wrapping_sub(self.seen));
-        self.seen = now;
-        self.total
-    }
 }
 
 impl Socket {
@@ -73,8 +57,8 @@ impl Socket {
 
     /// Datagrams that the kernel dropped since the socket was made. Of a socket that is cut off:
     /// until then.
-    pub(crate) fn kernel_dropped(&mut self) -> u64 {
-        self.cut_off.unwrap_or_else(|| self.read_drops())
+    pub(crate) fn kernel_dropped(&mut self, table: &Table) -> u64 {
+        self.cut_off.unwrap_or_else(|| self.read_drops(table))
     }
 
     /// From now on nothing more is queued, so what there is to read has an end: UDP datagrams are
@@ -86,7 +70,7 @@ impl Socket {
             // Without memory for it more may come; whoever reads on has a bound of its own.
             let _ = self.fd.attach_filter(&[REFUSE_ALL]);
         }
-        self.cut_off = Some(self.read_drops());
+        self.cut_off = Some(self.read_drops(&Table::default()));
     }
 
     pub(crate) fn is_cut_off(&self) -> bool {
@@ -105,25 +89,13 @@ impl Socket {
                 break;
             }
         }
-        let refused = self.read_drops() - self.cut_off.unwrap_or(self.drops.total);
+        let now = self.read_drops(&Table::default());
+        let refused = now - self.cut_off.unwrap_or(self.drops.total());
         left as u64 + refused
     }
 
-    fn read_drops(&mut self) -> u64 {
-        static UNKNOWN: Once = Once::new();
-        if self.urgent {
-            return 0;
-        }
-        match sys::drops(self.fd.as_fd()) {
-            Ok(now) => self.drops.see(now),
-            Err(error) => {
-                UNKNOWN.call_once(|| {
-                    warn!(%error, "the kernel does not tell how many datagrams it drops: a full \
-                        socket loses datagrams uncounted; Linux 4.12 or later is needed");
-                });
-                self.drops.total
-            }
-        }
+    fn read_drops(&mut self, table: &Table) -> u64 {
+        if self.urgent { 0 } else { self.drops.read(&self.fd, table) }
     }
 }
 
@@ -133,18 +105,5 @@ const REFUSE_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drops_stay_monotonic_when_the_kernels_counter_wraps() {
-        let mut drops = Drops::default();
-        assert_eq!(drops.see(u32::MAX - 1), 4_294_967_294);
-        assert_eq!(drops.see(3), 4_294_967_299);
-        assert_eq!(drops.see(3), 4_294_967_299);
     }
 }

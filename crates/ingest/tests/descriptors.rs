@@ -10,30 +10,21 @@ use metric::{Origin, ReadAs, Source};
 #[test]
 fn ten_thousand_sockets_that_came_and_went_leave_no_descriptor() {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config {
-        workers: NonZeroUsize::new(2).unwrap(),
-        max_rest: Duration::from_millis(2),
-    };
+    let config =
+        Config { workers: NonZeroUsize::new(2).unwrap(), max_rest: Duration::from_millis(2) };
     let (listeners, mut receivers) = Listeners::new(config).unwrap();
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = descriptors();
     let mut places = 0;
     for i in 0..10_000 {
-        let origin = Origin::Container {
-            container_id: "c".into(),
-        };
+        let origin = Origin::Container { container_id: "c".into() };
         let source = Source::new(origin, ReadAs::default());
         let address = match i % 10 {
             0 => Address::Unixgram(dir.path().join("weir.sock")),
             _ => "udp://127.0.0.1:0".parse().unwrap(),
         };
         let readers = NonZeroUsize::new(1 + i % 2).unwrap();
-        let open = Open {
-            source: source.clone(),
-            address,
-            receive_buffer: 4 << 20,
-            readers,
-        };
+        let open = Open { source: source.clone(), address, receive_buffer: 4 << 20, readers };
         let opened = listeners.open(&open).unwrap();
         drop(listeners.close(&source));
         let mut closed = 0;

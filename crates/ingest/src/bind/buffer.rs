@@ -11,10 +11,7 @@ pub(crate) struct Warned(Mutex<BTreeSet<usize>>);
 
 impl Warned {
     fn first(&self, granted: usize) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(granted)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(granted)
     }
 }
 
@@ -71,10 +68,7 @@ mod tests {
         assert_eq!(modest, 16_384);
         assert!(warned.0.lock().unwrap().is_empty());
         let capped = ask(&socket(), usize::MAX, &warned);
-        assert!(
-            capped < i32::MAX as usize / 2,
-            "no system grants as much: {capped}"
-        );
+        assert!(capped < i32::MAX as usize / 2, "no system grants as much: {capped}");
         assert!(!warned.first(capped / 2));
     }
 }

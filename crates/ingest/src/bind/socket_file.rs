@@ -29,10 +29,7 @@ impl SocketFile {
             Err(error) => return Err(error),
         }
         socket.bind(&address)?;
-        let file = Self {
-            path: path.to_owned(),
-            identity: identity(&fs::symlink_metadata(path)?),
-        };
+        let file = Self { path: path.to_owned(), identity: identity(&fs::symlink_metadata(path)?) };
         fs::set_permissions(path, Permissions::from_mode(0o666))?;
         Ok(file)
     }

@@ -34,12 +34,7 @@ impl Poll {
         let waker = Waker::new()?;
         add(&urgent, &waker, WAKER)?;
         add(&whole, &urgent, URGENT)?;
-        Ok(Self {
-            whole,
-            urgent,
-            waker,
-            ready: Vec::with_capacity(2 * READY),
-        })
+        Ok(Self { whole, urgent, waker, ready: Vec::with_capacity(2 * READY) })
     }
 
     pub(super) fn waker(&self) -> &Waker {
@@ -56,11 +51,7 @@ impl Poll {
     }
 
     fn set_of(&self, socket: &Socket) -> &OwnedFd {
-        if socket.urgent {
-            &self.urgent
-        } else {
-            &self.whole
-        }
+        if socket.urgent { &self.urgent } else { &self.whole }
     }
 
     /// What has something to be read, by the last [`Poll::wait`]. A socket may have been closed
@@ -76,9 +67,8 @@ impl Poll {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         self.ready.clear();
-        let rest = rest_until.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        });
+        let rest = rest_until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if !rest.is_zero() {
             let pause = timeout.map_or(rest, |timeout| timeout.min(rest));
             // ppoll, because epoll knows nothing shorter than a millisecond on older kernels.
@@ -119,12 +109,7 @@ impl Poll {
 }
 
 fn add(set: &OwnedFd, fd: impl AsFd, data: u64) -> rustix::io::Result<()> {
-    epoll::add(
-        set,
-        fd,
-        epoll::EventData::new_u64(data),
-        epoll::EventFlags::IN,
-    )
+    epoll::add(set, fd, epoll::EventData::new_u64(data), epoll::EventFlags::IN)
 }
 
 /// The data of what is ready; nothing, if a signal ended the wait.
@@ -155,20 +140,11 @@ mod tests {
     use metric::{Origin, ReadAs, Source};
 
     fn bound(address: &Address) -> (Socket, Address) {
-        let wish = Wish {
-            receive_buffer: 0,
-            credentials: false,
-            readers: 1,
-        };
+        let wish = Wish { receive_buffer: 0, credentials: false, readers: 1 };
         let bound = bind(address, wish, &Warned::default()).unwrap().remove(0);
         let address = bound.address.clone();
-        let origin = Origin::Listener {
-            listener: "test".into(),
-        };
-        (
-            Socket::new(bound, Source::new(origin, ReadAs::default())),
-            address,
-        )
+        let origin = Origin::Listener { listener: "test".into() };
+        (Socket::new(bound, Source::new(origin, ReadAs::default())), address)
     }
 
     #[test]
@@ -181,13 +157,8 @@ mod tests {
         let mut poll = Poll::new().unwrap();
         poll.watch(udp_key, &udp).unwrap();
         poll.watch(unix_key, &unix).unwrap();
-        let Address::Udp(port) = udp_address else {
-            panic!("a UDP port was bound")
-        };
-        std::net::UdpSocket::bind("127.0.0.1:0")
-            .unwrap()
-            .send_to(b"x", port)
-            .unwrap();
+        let Address::Udp(port) = udp_address else { panic!("a UDP port was bound") };
+        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", port).unwrap();
 
         let (long, brief) = (Duration::from_hours(1), Some(Duration::from_millis(1)));
         let rest = Some(Instant::now() + long);

@@ -17,10 +17,7 @@ pub(super) struct Rest {
 
 impl Rest {
     pub(super) fn new(longest: Duration) -> Self {
-        Self {
-            longest,
-            until: None,
-        }
+        Self { longest, until: None }
     }
 
     /// The end of the current rest; it may be over.

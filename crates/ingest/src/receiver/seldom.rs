@@ -11,10 +11,7 @@ impl Seldom {
     /// Whether a line may be written now; if so, how many were not since the last.
     pub(super) fn may_speak(&mut self, now: Instant) -> Option<u64> {
         const INTERVAL: Duration = Duration::from_secs(10);
-        if self
-            .last
-            .is_some_and(|last| now.duration_since(last) < INTERVAL)
-        {
+        if self.last.is_some_and(|last| now.duration_since(last) < INTERVAL) {
             self.hidden += 1;
             return None;
         }

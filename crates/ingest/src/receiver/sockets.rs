@@ -53,12 +53,8 @@ impl Sockets {
 
     /// The sockets of a source. A walk over all of them, but of pointers only.
     pub(super) fn of(&self, source: &Arc<Source>) -> Vec<SocketKey> {
-        let own = self
-            .iter()
-            .filter(|(_, socket)| Arc::ptr_eq(&socket.source, source));
-        own.filter(|(_, socket)| !socket.is_cut_off())
-            .map(|(key, _)| key)
-            .collect()
+        let own = self.iter().filter(|(_, socket)| Arc::ptr_eq(&socket.source, source));
+        own.filter(|(_, socket)| !socket.is_cut_off()).map(|(key, _)| key).collect()
     }
 
     /// The smallest receive buffer of a UDP socket.

@@ -71,12 +71,7 @@ impl Batch {
                 (*header).msg_control = (&raw mut (*room).controls[i]).cast();
             }
         }
-        Self {
-            room,
-            overflow,
-            received: 0,
-            controls_offered: false,
-        }
+        Self { room, overflow, received: 0, controls_offered: false }
     }
 
     /// Takes what is there, without waiting: the count of datagrams, at most [`BATCH`]. Fewer mean
@@ -119,10 +114,7 @@ impl Batch {
 
     /// What the last [`Batch::receive`] took.
     pub(crate) fn packets(&self) -> Packets<'_> {
-        Packets {
-            batch: self,
-            next: 0,
-        }
+        Packets { batch: self, next: 0 }
     }
 
     // The kernel writes back how much of each control buffer it used, so each call offers anew.
@@ -175,11 +167,8 @@ impl Batch {
         }
         // SAFETY: a control message of this type carries a whole `ucred`; its place may be less
         // aligned than the type.
-        let sender: libc::ucred = unsafe {
-            libc::CMSG_DATA(control)
-                .cast::<libc::ucred>()
-                .read_unaligned()
-        };
+        let sender: libc::ucred =
+            unsafe { libc::CMSG_DATA(control).cast::<libc::ucred>().read_unaligned() };
         // 0 is a process that our PID namespace does not know.
         u32::try_from(sender.pid).ok().filter(|pid| *pid != 0)
     }
@@ -188,11 +177,7 @@ impl Batch {
         Packet {
             bytes: self.bytes(i),
             truncated: self.header(i).msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            sender: if self.controls_offered {
-                self.sender(i)
-            } else {
-                None
-            },
+            sender: if self.controls_offered { self.sender(i) } else { None },
         }
     }
 }

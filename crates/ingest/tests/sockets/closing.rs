@@ -28,10 +28,7 @@ fn a_port_is_free_when_its_close_is_done() {
     let first = source();
     let (opened, _) = rig.open_udp(&first, 0);
     rig.close(&first).unwrap();
-    let again = rig
-        .listeners
-        .open(&udp(&source(), &opened.address.to_string(), 0))
-        .unwrap();
+    let again = rig.listeners.open(&udp(&source(), &opened.address.to_string(), 0)).unwrap();
     assert_eq!(again.address, opened.address);
 }
 
@@ -70,10 +67,7 @@ fn a_close_tells_what_the_kernel_dropped() {
     }
     let closed = rig.close(&small).unwrap();
     assert!(closed.kernel_dropped > 0);
-    assert_eq!(
-        rig.seen.packets.len() as u64 + closed.kernel_dropped + closed.unread,
-        1_000
-    );
+    assert_eq!(rig.seen.packets.len() as u64 + closed.kernel_dropped + closed.unread, 1_000);
     assert_eq!(rig.seen.closed[0].1, closed);
 }
 
@@ -96,11 +90,7 @@ fn what_comes_while_a_socket_is_being_closed_is_counted_as_unread() {
                 // There are two batches; this comes before the second, and again at the end.
                 sender.send(b"too late").unwrap();
             }
-            Event::Closed {
-                kernel_dropped,
-                unread,
-                ..
-            } => counts = Some((kernel_dropped, unread)),
+            Event::Closed { kernel_dropped, unread, .. } => counts = Some((kernel_dropped, unread)),
         };
         rig.receivers[0].turn(None, on).unwrap();
     }
@@ -130,37 +120,19 @@ fn a_close_ends_in_time_and_counts_what_was_left() {
                 }
                 received += packets.len() as u64;
             }
-            Event::Closed {
-                kernel_dropped,
-                unread,
-                ..
-            } => {
-                closed = Some(Closed {
-                    kernel_dropped,
-                    unread,
-                });
+            Event::Closed { kernel_dropped, unread, .. } => {
+                closed = Some(Closed { kernel_dropped, unread });
             }
         };
         rig.receivers[0].turn(None, on).unwrap();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(closing), closed);
     let closed = closed.unwrap();
     assert_eq!(received + closed.kernel_dropped + closed.unread, 2_000);
     // With a capped buffer all that it holds is read in one go.
     if opened.granted_receive_buffer >= 2 * BUFFER {
-        assert_eq!(
-            (received, closed),
-            (
-                512,
-                Closed {
-                    kernel_dropped: 0,
-                    unread: 1_488
-                }
-            )
-        );
+        assert_eq!((received, closed), (512, Closed { kernel_dropped: 0, unread: 1_488 }));
     }
 }
 
@@ -184,10 +156,6 @@ fn a_close_is_done_if_the_workers_have_stopped() {
     rig.open_udp(&orphan, 0);
     rig.receivers.clear();
     assert_eq!(rig.close(&orphan), Some(Closed::default()));
-    assert!(
-        rig.listeners
-            .open(&udp(&orphan, "udp://127.0.0.1:0", 0))
-            .is_err()
-    );
+    assert!(rig.listeners.open(&udp(&orphan, "udp://127.0.0.1:0", 0)).is_err());
     assert!(rig.listeners.sockets().is_empty());
 }

@@ -14,21 +14,14 @@ fn datagrams_of_any_length_arrive_whole_and_in_order() {
     let sender = sender_to(port);
     // Around the length at which a datagram is put together from two parts.
     let lengths = [0, 1, 0, 65_507, 2_111, 2_112, 2_113, 8_192, 1, 65_507];
-    let datagrams: Vec<Vec<u8>> = lengths
-        .iter()
-        .map(|len| (0..*len).map(|i: u32| (i % 251) as u8).collect())
-        .collect();
+    let datagrams: Vec<Vec<u8>> =
+        lengths.iter().map(|len| (0..*len).map(|i: u32| (i % 251) as u8).collect()).collect();
     for (i, datagram) in datagrams.iter().enumerate() {
         assert_eq!(sender.send(datagram).unwrap(), datagram.len());
         rig.until_received(i + 1);
     }
     assert!(rig.seen.bytes() == datagrams, "the bytes differ");
-    assert!(
-        rig.seen
-            .packets
-            .iter()
-            .all(|packet| !packet.truncated && packet.sender.is_none())
-    );
+    assert!(rig.seen.packets.iter().all(|packet| !packet.truncated && packet.sender.is_none()));
 }
 
 #[test]
@@ -69,12 +62,7 @@ fn each_socket_speaks_for_its_own_source() {
     for packet in &rig.seen.packets {
         assert_eq!(packet.source, sources[usize::from(packet.bytes[0])]);
     }
-    let at_first = rig
-        .seen
-        .packets
-        .iter()
-        .filter(|packet| packet.worker == 0)
-        .count();
+    let at_first = rig.seen.packets.iter().filter(|packet| packet.worker == 0).count();
     assert_eq!(at_first, 5, "the workers have as many sockets each");
 }
 
@@ -82,10 +70,7 @@ fn each_socket_speaks_for_its_own_source() {
 fn a_port_with_several_readers_loses_nothing_and_keeps_each_senders_order() {
     let mut rig = Rig::new(2);
     let shared = source();
-    let open = ingest::Open {
-        readers: count(7),
-        ..udp(&shared, "udp://127.0.0.1:0", BUFFER)
-    };
+    let open = ingest::Open { readers: count(7), ..udp(&shared, "udp://127.0.0.1:0", BUFFER) };
     let opened = rig.listeners.open(&open).unwrap();
     assert_eq!(opened.readers, 2, "no more readers than workers");
     let senders: Vec<UdpSocket> = (0..64).map(|_| sender_to(port_of(&opened))).collect();
@@ -96,35 +81,18 @@ fn a_port_with_several_readers_loses_nothing_and_keeps_each_senders_order() {
     }
     rig.until_received(3 * 64);
     for i in 0..senders.len() {
-        let of_one: Vec<_> = rig
-            .seen
-            .packets
-            .iter()
-            .filter(|packet| packet.bytes[0] == i as u8)
-            .collect();
+        let of_one: Vec<_> =
+            rig.seen.packets.iter().filter(|packet| packet.bytes[0] == i as u8).collect();
         let rounds: Vec<u8> = of_one.iter().map(|packet| packet.bytes[1]).collect();
         assert_eq!(rounds, [0, 1, 2]);
-        assert!(
-            of_one
-                .iter()
-                .all(|packet| packet.worker == of_one[0].worker)
-        );
+        assert!(of_one.iter().all(|packet| packet.worker == of_one[0].worker));
         assert!(of_one.iter().all(|packet| packet.source == shared));
     }
-    let workers = [0, 1].map(|w| {
-        rig.seen
-            .packets
-            .iter()
-            .filter(|got| got.worker == w)
-            .count()
-    });
+    let workers = [0, 1].map(|w| rig.seen.packets.iter().filter(|got| got.worker == w).count());
     assert!(workers.iter().all(|count| *count > 0), "{workers:?}");
     rig.close(&shared).unwrap();
     assert_eq!(rig.seen.closed.len(), 2);
-    assert!(
-        rig.seen.closed.iter().all(|(_, _, last)| *last),
-        "each is its worker's last"
-    );
+    assert!(rig.seen.closed.iter().all(|(_, _, last)| *last), "each is its worker's last");
 }
 
 #[test]
@@ -133,22 +101,12 @@ fn ipv6_is_read_and_the_unspecified_address_takes_ipv4_too() {
         return; // this machine has no IPv6
     }
     let mut rig = Rig::new(1);
-    let one = rig
-        .listeners
-        .open(&udp(&source(), "udp://[::1]:0", 0))
-        .unwrap();
+    let one = rig.listeners.open(&udp(&source(), "udp://[::1]:0", 0)).unwrap();
     sender_to(port_of(&one)).send(b"one").unwrap();
-    let both = rig
-        .listeners
-        .open(&udp(&source(), "udp://[::]:0", 0))
-        .unwrap();
+    let both = rig.listeners.open(&udp(&source(), "udp://[::]:0", 0)).unwrap();
     let port = port_of(&both).port();
-    sender_to(SocketAddr::new("::1".parse().unwrap(), port))
-        .send(b"six")
-        .unwrap();
-    sender_to(SocketAddr::new("127.0.0.1".parse().unwrap(), port))
-        .send(b"four")
-        .unwrap();
+    sender_to(SocketAddr::new("::1".parse().unwrap(), port)).send(b"six").unwrap();
+    sender_to(SocketAddr::new("127.0.0.1".parse().unwrap(), port)).send(b"four").unwrap();
     rig.until_received(3);
     let mut bytes = rig.seen.bytes();
     bytes.sort_unstable();
@@ -158,27 +116,18 @@ fn ipv6_is_read_and_the_unspecified_address_takes_ipv4_too() {
 #[test]
 fn an_address_that_this_host_does_not_have_can_be_bound() {
     let rig = Rig::new(1);
-    let opened = rig
-        .listeners
-        .open(&udp(&source(), "udp://192.0.2.1:0", 0))
-        .unwrap();
+    let opened = rig.listeners.open(&udp(&source(), "udp://192.0.2.1:0", 0)).unwrap();
     assert_ne!(port_of(&opened).port(), 0);
 }
 
 #[test]
 fn a_port_in_use_is_told_apart_even_if_both_would_share_it() {
     let rig = Rig::new(2);
-    let open = ingest::Open {
-        readers: count(2),
-        ..udp(&source(), "udp://127.0.0.1:0", 0)
-    };
+    let open = ingest::Open { readers: count(2), ..udp(&source(), "udp://127.0.0.1:0", 0) };
     let address = rig.listeners.open(&open).unwrap().address;
     for readers in [1, 2] {
-        let again = ingest::Open {
-            address: address.clone(),
-            readers: count(readers),
-            ..open.clone()
-        };
+        let again =
+            ingest::Open { address: address.clone(), readers: count(readers), ..open.clone() };
         let error = rig.listeners.open(&again).unwrap_err();
         assert!(
             matches!(&error, IngestError::InUse { address: taken } if *taken == address),
@@ -220,19 +169,9 @@ fn a_flood_at_one_socket_does_not_starve_another() {
     }
     sender_to(quiet_port).send(b"y").unwrap();
     rig.turn();
-    let of = |rig: &Rig, source| {
-        rig.seen
-            .packets
-            .iter()
-            .filter(|got| got.source == source)
-            .count()
-    };
+    let of = |rig: &Rig, source| rig.seen.packets.iter().filter(|got| got.source == source).count();
     assert_eq!(of(&rig, quiet), 1);
-    assert!(
-        (1..=512).contains(&of(&rig, flooded.clone())),
-        "{}",
-        of(&rig, flooded)
-    );
+    assert!((1..=512).contains(&of(&rig, flooded.clone())), "{}", of(&rig, flooded));
 }
 
 #[test]
@@ -242,10 +181,8 @@ fn a_socket_that_was_bound_elsewhere_is_taken_over() {
     let port = bound.local_addr().unwrap();
     sender_to(port).send(b"before").unwrap();
     let shared = source();
-    let opened = rig
-        .listeners
-        .adopt(&udp(&shared, "udp://0.0.0.0:0", BUFFER), bound.into())
-        .unwrap();
+    let opened =
+        rig.listeners.adopt(&udp(&shared, "udp://0.0.0.0:0", BUFFER), bound.into()).unwrap();
     assert_eq!(opened.address, Address::Udp(port));
     sender_to(port).send(b"after").unwrap();
     rig.until_received(2);
@@ -285,11 +222,7 @@ fn a_stop_takes_what_is_there_from_every_socket_and_leaves_them_open() {
     sender_to(ports[0]).send(b"later").unwrap();
     let passed = Instant::now();
     assert!(!rig.receivers[0].drain_all(passed, &mut |event| seen.take(0, &event)));
-    assert_eq!(
-        seen.packets.len(),
-        600,
-        "nothing is read after the deadline"
-    );
+    assert_eq!(seen.packets.len(), 600, "nothing is read after the deadline");
 }
 
 #[test]
@@ -302,9 +235,7 @@ fn an_error_of_a_socket_is_counted_and_does_not_end_it() {
     bound.connect(peer_port).unwrap();
     drop(peer);
     bound.send(b"anybody there?").unwrap();
-    rig.listeners
-        .adopt(&udp(&source(), "udp://127.0.0.1:0", BUFFER), bound.into())
-        .unwrap();
+    rig.listeners.adopt(&udp(&source(), "udp://127.0.0.1:0", BUFFER), bound.into()).unwrap();
     rig.until(|rig| rig.receivers[0].errors() > 0);
     let peer = UdpSocket::bind(peer_port).unwrap();
     peer.send_to(b"yes", port).unwrap();

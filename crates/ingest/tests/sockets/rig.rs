@@ -32,16 +32,9 @@ pub(crate) struct Got {
 
 impl Rig {
     pub(crate) fn new(workers: usize) -> Self {
-        let config = Config {
-            workers: count(workers),
-            max_rest: Duration::from_millis(2),
-        };
+        let config = Config { workers: count(workers), max_rest: Duration::from_millis(2) };
         let (listeners, receivers) = Listeners::new(config).unwrap();
-        Self {
-            listeners,
-            receivers,
-            seen: Seen::default(),
-        }
+        Self { listeners, receivers, seen: Seen::default() }
     }
 
     pub(crate) fn open_udp(
@@ -49,10 +42,8 @@ impl Rig {
         source: &Arc<Source>,
         receive_buffer: usize,
     ) -> (Opened, SocketAddr) {
-        let opened = self
-            .listeners
-            .open(&udp(source, "udp://127.0.0.1:0", receive_buffer))
-            .unwrap();
+        let opened =
+            self.listeners.open(&udp(source, "udp://127.0.0.1:0", receive_buffer)).unwrap();
         let port = port_of(&opened);
         (opened, port)
     }
@@ -61,9 +52,7 @@ impl Rig {
     pub(crate) fn turn(&mut self) {
         for (worker, receiver) in self.receivers.iter_mut().enumerate() {
             let seen = &mut self.seen;
-            receiver
-                .turn(Some(Duration::ZERO), &mut |event| seen.take(worker, &event))
-                .unwrap();
+            receiver.turn(Some(Duration::ZERO), &mut |event| seen.take(worker, &event)).unwrap();
         }
     }
 
@@ -83,15 +72,8 @@ impl Rig {
 
     pub(crate) fn close(&mut self, source: &Arc<Source>) -> Option<Closed> {
         let closing = self.listeners.close(source);
-        assert!(
-            self.listeners
-                .sockets()
-                .iter()
-                .all(|socket| socket.source != *source)
-        );
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        assert!(self.listeners.sockets().iter().all(|socket| socket.source != *source));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut closing = std::pin::pin!(closing);
         let mut closed = None;
         self.until(|_| {
@@ -134,31 +116,16 @@ impl Seen {
                     sender: packet.sender,
                 }));
             }
-            Event::Closed {
-                socket,
-                source,
-                kernel_dropped,
-                unread,
-                last,
-            } => {
-                assert_eq!(
-                    self.sources.remove(&(worker, *socket)).as_ref(),
-                    Some(*source)
-                );
-                let closed = Closed {
-                    kernel_dropped: *kernel_dropped,
-                    unread: *unread,
-                };
+            Event::Closed { socket, source, kernel_dropped, unread, last } => {
+                assert_eq!(self.sources.remove(&(worker, *socket)).as_ref(), Some(*source));
+                let closed = Closed { kernel_dropped: *kernel_dropped, unread: *unread };
                 self.closed.push((Arc::clone(source), closed, *last));
             }
         }
     }
 
     pub(crate) fn bytes(&self) -> Vec<&[u8]> {
-        self.packets
-            .iter()
-            .map(|packet| packet.bytes.as_slice())
-            .collect()
+        self.packets.iter().map(|packet| packet.bytes.as_slice()).collect()
     }
 }
 
@@ -167,22 +134,12 @@ pub(crate) fn count(n: usize) -> NonZeroUsize {
 }
 
 pub(crate) fn source() -> Arc<Source> {
-    Source::new(
-        Origin::Listener {
-            listener: "test".into(),
-        },
-        ReadAs::default(),
-    )
+    Source::new(Origin::Listener { listener: "test".into() }, ReadAs::default())
 }
 
 pub(crate) fn udp(source: &Arc<Source>, address: &str, receive_buffer: usize) -> Open {
     let address = address.parse().unwrap();
-    Open {
-        source: source.clone(),
-        address,
-        receive_buffer,
-        readers: count(1),
-    }
+    Open { source: source.clone(), address, receive_buffer, readers: count(1) }
 }
 
 pub(crate) fn port_of(opened: &Opened) -> SocketAddr {
@@ -193,11 +150,7 @@ pub(crate) fn port_of(opened: &Opened) -> SocketAddr {
 }
 
 pub(crate) fn sender_to(port: SocketAddr) -> UdpSocket {
-    let from = if port.is_ipv6() {
-        "[::1]:0"
-    } else {
-        "127.0.0.1:0"
-    };
+    let from = if port.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" };
     let sender = UdpSocket::bind(from).unwrap();
     sender.connect(port).unwrap();
     sender

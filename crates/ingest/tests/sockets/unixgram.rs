@@ -24,16 +24,8 @@ fn at(path: &Path, source: &Arc<Source>) -> Open {
 }
 
 fn trusting() -> Arc<Source> {
-    let read_as = ReadAs {
-        trust_container: true,
-        ..ReadAs::default()
-    };
-    Source::new(
-        Origin::Listener {
-            listener: "test".into(),
-        },
-        read_as,
-    )
+    let read_as = ReadAs { trust_container: true, ..ReadAs::default() };
+    Source::new(Origin::Listener { listener: "test".into() }, read_as)
 }
 
 fn sender_to(path: &Path) -> UnixDatagram {
@@ -49,21 +41,13 @@ fn a_unix_socket_takes_datagrams_of_everybody_and_is_removed_when_closed() {
     let mut rig = Rig::new(1);
     let shared = source();
     rig.listeners.open(&at(&path, &shared)).unwrap();
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o666
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     let sender = sender_to(&path);
     sender.send(b"").unwrap();
     sender.send(b"x:1|c").unwrap();
     rig.until_received(2);
     assert_eq!(rig.seen.bytes(), [&b""[..], b"x:1|c"]);
-    assert!(
-        rig.seen
-            .packets
-            .iter()
-            .all(|packet| packet.sender.is_none())
-    );
+    assert!(rig.seen.packets.iter().all(|packet| packet.sender.is_none()));
     assert!(rig.close(&shared).is_some());
     assert!(!path.exists());
 }
@@ -79,12 +63,8 @@ fn a_datagram_beyond_the_limit_is_cut_and_marked() {
         sender.send(&vec![b'x'; len]).unwrap();
     }
     rig.until_received(3);
-    let seen: Vec<_> = rig
-        .seen
-        .packets
-        .iter()
-        .map(|packet| (packet.bytes.len(), packet.truncated))
-        .collect();
+    let seen: Vec<_> =
+        rig.seen.packets.iter().map(|packet| (packet.bytes.len(), packet.truncated)).collect();
     assert_eq!(seen, [(65_535, false), (65_535, true), (65_535, true)]);
 }
 
@@ -101,12 +81,7 @@ fn a_trusting_listener_learns_who_sent() {
         rig.until_received(i + 1);
     }
     let me = Some(std::process::id());
-    let senders: Vec<_> = rig
-        .seen
-        .packets
-        .iter()
-        .map(|packet| packet.sender)
-        .collect();
+    let senders: Vec<_> = rig.seen.packets.iter().map(|packet| packet.sender).collect();
     assert_eq!(senders, [me, None, me, me]);
 }
 
@@ -124,13 +99,7 @@ fn descriptors_that_a_sender_passes_along_are_not_kept() {
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
         let sender = sender_to(&path);
-        sendmsg(
-            &sender,
-            &[IoSlice::new(b"x")],
-            &mut control,
-            SendFlags::empty(),
-        )
-        .unwrap();
+        sendmsg(&sender, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
         drop(passed);
         rig.until_received(i + 1);
         // The end of the stream: nobody holds the other end any more.
@@ -180,15 +149,9 @@ fn a_file_that_is_no_socket_is_never_removed() {
 fn a_path_that_cannot_be_bound_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::new(1);
-    for path in [
-        dir.path().join("no/such/dir"),
-        dir.path().join("x".repeat(200)),
-    ] {
+    for path in [dir.path().join("no/such/dir"), dir.path().join("x".repeat(200))] {
         let error = rig.listeners.open(&at(&path, &source())).unwrap_err();
-        assert!(
-            error.to_string().contains(path.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }
 }
 

@@ -22,13 +22,8 @@ fn a_wake_up_before_the_wait_is_not_lost_and_many_are_one() {
     }
     rig.receivers[0].turn(None, &mut |_| {}).unwrap();
     let began = Instant::now();
-    rig.receivers[0]
-        .turn(Some(Duration::from_millis(5)), &mut |_| {})
-        .unwrap();
-    assert!(
-        began.elapsed() >= Duration::from_millis(5),
-        "the wake-ups were used up by one turn"
-    );
+    rig.receivers[0].turn(Some(Duration::from_millis(5)), &mut |_| {}).unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(5), "the wake-ups were used up by one turn");
 }
 
 #[test]
@@ -40,16 +35,12 @@ fn a_worker_that_waits_is_reached_by_an_open_a_datagram_and_a_close() {
         let open = crate::rig::udp(&shared, "udp://127.0.0.1:0", 0);
         let opened = listeners.open(&open).unwrap();
         sender_to(crate::rig::port_of(&opened)).send(b"x").unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(listeners.close(&shared))
     });
     while rig.seen.closed.is_empty() {
         let seen = &mut rig.seen;
-        rig.receivers[0]
-            .turn(None, &mut |event| seen.take(0, &event))
-            .unwrap();
+        rig.receivers[0].turn(None, &mut |event| seen.take(0, &event)).unwrap();
     }
     assert_eq!(rig.seen.packets.len(), 1);
     assert_eq!(other.join().unwrap(), Some(rig.seen.closed[0].1));
@@ -65,9 +56,7 @@ fn rests_end_and_nothing_is_forgotten_over_them() {
         // Waits for ever, if the datagram that came during the rest is overlooked.
         while rig.seen.packets.len() == i {
             let seen = &mut rig.seen;
-            rig.receivers[0]
-                .turn(None, &mut |event| seen.take(0, &event))
-                .unwrap();
+            rig.receivers[0].turn(None, &mut |event| seen.take(0, &event)).unwrap();
         }
     }
     assert_eq!(rig.seen.packets.len(), 20);
