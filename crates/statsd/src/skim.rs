@@ -41,8 +41,8 @@ pub enum Measure<'a> {
 }
 
 /// Looks at a line for the bytes that decide its series. `None` sends the caller to [`crate::read`]:
-/// for whatever has several samples, an unknown kind, several rates or times, or sections in more
-/// than two runs between them.
+/// for whatever has several samples, an unknown kind, several rates or times, a lone empty section, or
+/// sections in more than two runs between rate and time.
 // Hot path: runs once per line.
 pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
     let colon = memchr2(b':', b'|', line)?;
@@ -69,14 +69,14 @@ pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
 impl<'a> Skim<'a> {
     // `text` is empty or begins with the `|` of the first section.
     fn take_sections(&mut self, text: &'a [u8]) -> Option<()> {
-        // Runs of sections that decide the series, each with the `|` before it.
+        // A run begins at the `|` before its first section.
         let (mut runs, mut run_start, mut at) = (0, 0, 0);
         while at < text.len() {
             let start = at + 1;
             let end = memchr(b'|', &text[start..]).map_or(text.len(), |bar| start + bar);
             let section = Section::of(&text[start..end]);
             self.dogstatsd |= section.is_dogstatsd();
-            let slot = match section {
+            let own = match section {
                 Section::Rate(rate) => {
                     // Behind a `:` in it another sample might begin.
                     if memchr(b':', rate).is_some() {
@@ -89,22 +89,30 @@ impl<'a> Skim<'a> {
                     None
                 }
             };
-            if let Some((slot, text_of_it)) = slot {
-                if slot.replace(text_of_it).is_some() {
+            if let Some((place, text_of_it)) = own {
+                if place.replace(text_of_it).is_some() {
                     return None;
                 }
-                if at > run_start {
-                    *self.spelling.sections.get_mut(runs)? = &text[run_start..at];
-                    runs += 1;
-                }
+                self.take_run(&mut runs, &text[run_start..at])?;
                 run_start = end;
             }
             at = end;
         }
-        if at > run_start {
-            *self.spelling.sections.get_mut(runs)? = &text[run_start..at];
+        self.take_run(&mut runs, &text[run_start..at])
+    }
+
+    // `run` is empty, or a `|` and sections.
+    fn take_run(&mut self, runs: &mut usize, run: &'a [u8]) -> Option<()> {
+        match run {
+            [] => Some(()),
+            // One empty section would look like none.
+            [_] => None,
+            [_, sections @ ..] => {
+                *self.spelling.sections.get_mut(*runs)? = sections;
+                *runs += 1;
+                Some(())
+            }
         }
-        Some(())
     }
 
     /// Judges what is this line's own. `None` sends the caller to [`crate::read`]: the value is

@@ -91,8 +91,8 @@ fn a_unix_socket_and_ipv6_are_listened_to_as_well() {
 fn what_cannot_be_read_is_counted_and_harms_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let agent = Start::in_dir(&dir).start();
-    agent.send(b"good:1|c\nno kind\nx:1|q\n:1|c\ny:abc|c\n\xff\xfe:1|c\n_e{1,1}:a|b\n\n \r\n");
     agent.send(b"");
+    agent.send(b"good:1|c\nno kind\nx:1|q\n:1|c\ny:abc|c\n\xff\xfe:1|c\n_e{1,1}:a|b\n\n \r\n");
     let status = agent.received(7);
     let listener = &status["sources"][0];
     assert_eq!(listener["source"], "listener");
