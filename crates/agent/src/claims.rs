@@ -10,10 +10,13 @@ use metric::{Origin, Source};
 /// listener at most so many: what is over the bound stays the listener's.
 #[derive(Clone, Debug)]
 pub(crate) struct Claims {
-    // By the listener's name, then by container id.
-    by_listener: Arc<DashMap<Arc<str>, HashMap<Arc<str>, Arc<Source>>>>,
+    // By the listener's name.
+    by_listener: Arc<DashMap<Arc<str>, Claimed>>,
     limit: usize,
 }
+
+// By container id.
+type Claimed = HashMap<Arc<str>, Arc<Source>>;
 
 impl Claims {
     /// None yet; at most `limit` for each listener.
@@ -32,8 +35,7 @@ impl Claims {
             return None;
         }
         let container_id: Arc<str> = container_id.into();
-        let origin =
-            Origin::Claimed { listener: name.clone(), container_id: container_id.clone() };
+        let origin = Origin::Claimed { listener: name.clone(), container_id: container_id.clone() };
         let source = Source::new(origin, listener.read_as);
         claimed.insert(container_id, source.clone());
         Some(source)

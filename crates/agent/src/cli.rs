@@ -51,11 +51,12 @@ pub(crate) enum Command {
 
 /// What can be said on the command line; each option beats the file.
 #[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::doc_markdown)] // these texts are the program's help, not Markdown
 pub(crate) struct RunOptions {
     /// The configuration, TOML; without one every key has its default
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where state and, by default, points are kept [default: ./weir-data or $`STATE_DIRECTORY`]
+    /// Where state and, by default, points are kept [default: ./weir-data or $STATE_DIRECTORY]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// A shared listener: udp://HOST:PORT or unixgram:PATH; may be repeated, replaces the file's

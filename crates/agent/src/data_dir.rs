@@ -31,7 +31,9 @@ impl DataDir {
         let lock = File::create(path.join("lock")).map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::Taken { path: path.to_owned() }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(DataDirError::Taken { path: path.to_owned() })
+            }
             Err(error) => Err(unusable(error.into())),
         }
     }

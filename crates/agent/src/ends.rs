@@ -67,7 +67,8 @@ impl Ends {
         let interval_ms = self.interval_ms();
         // The clocks never agree to the microsecond; after a step they do not agree at all.
         let near = (now.wall_ms - self.next.end_ms).abs() <= interval_ms / 2;
-        let multiple = if near { self.next.end_ms } else { now.wall_ms / interval_ms * interval_ms };
+        let multiple =
+            if near { self.next.end_ms } else { now.wall_ms / interval_ms * interval_ms };
         self.end(multiple, now)
     }
 

@@ -3,11 +3,11 @@
 
 mod waiting;
 
-use std::sync::atomic::AtomicU64;
 use std::collections::HashMap;
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use waiting::{Waiting, WaitingBatch};
 /// What the flush thread is told.
 pub(crate) enum Message {
     /// A source's last socket was closed; its share of the running interval leaves at once.
-    Ended(Part),
+    Ended(Box<Part>),
     /// The sockets are drained: to flush a last time, and end.
     Stop,
 }
@@ -97,7 +97,7 @@ impl Running {
             };
             match self.messages.recv_timeout(wait) {
                 Ok(Message::Ended(part)) => {
-                    self.end_source(part);
+                    self.end_source(*part);
                     self.flush.outputs.end_flush();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -116,7 +116,7 @@ impl Running {
         let end = end(&mut self.ends, Now::read());
         // A source that ended before its worker was swapped ends here before the merge too.
         while let Ok(Message::Ended(part)) = self.messages.try_recv() {
-            self.end_source(part);
+            self.end_source(*part);
         }
         // What has waited since the last flush goes now, with what is known.
         self.release_waiting();
@@ -138,7 +138,9 @@ impl Running {
         let clashes = offer.clashes;
         self.spare = merged.intervals;
         self.flush.outputs.end_flush();
-        clashes.into_iter().chain(merged.notes).for_each(|(source, notes)| self.note(source, notes));
+        for (source, notes) in clashes.into_iter().chain(merged.notes) {
+            self.note(source, notes);
+        }
     }
 
     // The workers' intervals, for empty ones. Each is asked before the first answer is awaited.
@@ -146,7 +148,7 @@ impl Running {
         self.spare.resize_with(self.flush.workers.len(), Interval::default);
         let ask = |(worker, empty): (&worker::Handle, Interval)| {
             let (full, answer) = mpsc::sync_channel(1);
-            worker.ask(Request::Swap { empty, full });
+            worker.ask(Request::Swap { empty: Box::new(empty), full });
             answer
         };
         let asked: Vec<_> = self.flush.workers.iter().zip(self.spare.drain(..)).map(ask).collect();
@@ -177,9 +179,12 @@ impl Running {
             next_seq: &mut self.next_seq,
             clashes: HashMap::new(),
         };
-        batches.into_iter().for_each(|batch| offer.offer(batch));
-        let clashes = offer.clashes;
-        clashes.into_iter().for_each(|(source, notes)| self.note(source, notes));
+        for batch in batches {
+            offer.offer(batch);
+        }
+        for (source, notes) in offer.clashes {
+            self.note(source, notes);
+        }
     }
 
     // The worker that has the source's account counts them; which one that is it knows itself.

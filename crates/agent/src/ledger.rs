@@ -119,17 +119,14 @@ struct Lines {
 
 impl Lines {
     fn add(&mut self, account: SourceAccount) {
-        match self.places.get(&account.source) {
-            Some(place) => {
-                let line = &mut self.all[*place];
-                line.counts += account.counts;
-                line.series += account.series;
-                line.ended &= account.ended;
-            }
-            None => {
-                self.places.insert(account.source.clone(), self.all.len());
-                self.all.push(account);
-            }
+        if let Some(place) = self.places.get(&account.source) {
+            let line = &mut self.all[*place];
+            line.counts += account.counts;
+            line.series += account.series;
+            line.ended &= account.ended;
+        } else {
+            self.places.insert(account.source.clone(), self.all.len());
+            self.all.push(account);
         }
     }
 }

@@ -4,15 +4,15 @@
 mod cli;
 mod config;
 
+mod claims;
+mod ends;
+mod flush;
+mod front;
+mod ledger;
 mod lifecycle;
 mod pipeline;
-mod front;
 mod shared;
 mod worker;
-mod claims;
-mod flush;
-mod ends;
-mod ledger;
 
 mod data_dir;
 mod logging;

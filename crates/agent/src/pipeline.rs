@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use aggregate::Shard;
+use aggregate::{Shard, ShardConfig};
 use anyhow::Result;
 use enrich::Contexts;
 use ingest::Listeners;
@@ -61,8 +61,8 @@ impl Pipeline {
         let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
         let (ended, messages) = mpsc::channel();
         let claims = Claims::new(config.limits.trusted_sources);
-        let shard = |number| Shard::new(config.to_shard(number));
-        let workers = worker::Pool::start(receivers, shard, &claims, &ended)?;
+        let new_shard = |number| Shard::new(ShardConfig { number, ..ShardConfig::default() });
+        let workers = worker::Pool::start(receivers, new_shard, &claims, &ended)?;
         let waiting_points = Arc::new(AtomicU64::new(0));
         let flush = Flush {
             workers: workers.handles(),

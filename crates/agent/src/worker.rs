@@ -27,7 +27,7 @@ use reader::Reader;
 /// What a worker is asked.
 pub(crate) enum Request {
     /// To give its interval for an empty one.
-    Swap { empty: Interval, full: mpsc::SyncSender<Interval> },
+    Swap { empty: Box<Interval>, full: mpsc::SyncSender<Interval> },
     /// To count what was noticed about a source's series after they had left the worker, if it has
     /// that source and no other worker has counted it.
     Note(Arc<SourceNotes>),
@@ -145,7 +145,7 @@ impl Worker {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Swap { empty, full } => {
-                let _ = full.send(self.reader.swap(empty));
+                let _ = full.send(self.reader.swap(*empty));
             }
             Request::Note(notes) => self.reader.note(&notes),
             Request::Accounts(accounts) => {

@@ -35,7 +35,7 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
     let depends = |package: &Value| {
         let dependencies = package["dependencies"].as_array().unwrap();
         let kept = dependencies.iter().filter(|it| it["path"].is_string() && it["kind"] != "dev");
-        kept.map(|dependency| name(dependency)).collect()
+        kept.map(name).collect()
     };
     packages.iter().map(|package| (name(package), depends(package))).collect()
 }

@@ -93,7 +93,8 @@ impl FromStr for ListenUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no listener; write udp://127.0.0.1:8125 or unixgram:PATH");
+        let wrong =
+            || format!("{text:?} is no listener; write udp://127.0.0.1:8125 or unixgram:PATH");
         if let Some(path) = text.strip_prefix("unixgram:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { Err(wrong()) } else { Ok(Self::Unixgram(path.into())) };

@@ -103,7 +103,8 @@ impl Output {
         self.codec.get_or_insert(usual.codec);
         if self.name.is_empty() {
             let first = self.url.short_name();
-            let mut names = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
+            let mut names =
+                std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
             self.name = names.find(|name| taken.insert(name.clone())).unwrap_or(first);
         }
     }

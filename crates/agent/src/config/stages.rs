@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use aggregate::{FlushConfig, ShardConfig};
+use aggregate::FlushConfig;
 use api::ContainersConfig;
 use enrich::{Credentials, IdentityConfig, LabelRules, MesosConfig, Reconcile};
 use metric::Quantiles;
@@ -78,11 +78,6 @@ impl Config {
 
     pub(crate) fn to_ship(&self) -> Vec<OutputConfig> {
         self.outputs.iter().map(Output::to_ship).collect()
-    }
-
-    /// Of the worker with this number.
-    pub(crate) fn to_shard(&self, number: usize) -> ShardConfig {
-        ShardConfig { number, ..ShardConfig::default() }
     }
 
     pub(crate) fn to_flush(&self) -> FlushConfig {

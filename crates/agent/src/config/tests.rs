@@ -72,8 +72,9 @@ fn the_effective_configuration_is_accepted_again_and_is_the_same() {
 
 #[test]
 fn what_follows_from_other_keys_is_filled_in() {
-    let config = load("receive_buffer = 1000\ndata_dir = \"/d\"\n[[listener]]\nurl = \"unixgram:/s\"")
-        .unwrap();
+    let config =
+        load("receive_buffer = 1000\ndata_dir = \"/d\"\n[[listener]]\nurl = \"unixgram:/s\"")
+            .unwrap();
     assert_eq!(config.listeners[0].receive_buffer, Some(1000));
     assert_eq!(config.listeners[0].gauge_sign, Some(Sign::Absolute));
     assert_eq!(config.containers.dir, Path::new("/d/containers"));
@@ -90,8 +91,11 @@ fn flags_beat_the_file() {
         data_dir: Some("/d".into()),
     };
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write!(file, "data_dir = \"/x\"\nflush_interval = \"5s\"\n[[listener]]\nurl = \"udp://[::]:2\"")
-        .unwrap();
+    write!(
+        file,
+        "data_dir = \"/x\"\nflush_interval = \"5s\"\n[[listener]]\nurl = \"udp://[::]:2\""
+    )
+    .unwrap();
     let config = Config::load(Some(file.path()), flags).unwrap();
     assert_eq!(config.data_dir, Path::new("/d"));
     assert_eq!(config.flush_interval, Duration::from_secs(1));

@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_millis(50);
 
 /// What the containers are called, and what each says at its nth turn.
-const CONTAINERS: [(&str, fn(u32) -> String); 3] =
+type Says = fn(u32) -> String;
+const CONTAINERS: [(&str, Says); 3] =
     [("shop-frontend", frontend), ("shop-cart", cart), ("shop-payments", payments)];
 
 fn frontend(turn: u32) -> String {
     let page = ["home", "search", "item"][turn as usize % 3];
     let took = 20 + turn * 37 % 180;
-    format!("page.views:1|c|#page:{page}\npage.time:{took}|ms|#page:{page}\nvisitors:u{}|s", turn % 97)
+    format!(
+        "page.views:1|c|#page:{page}\npage.time:{took}|ms|#page:{page}\nvisitors:u{}|s",
+        turn % 97
+    )
 }
 
 fn cart(turn: u32) -> String {
@@ -35,7 +39,8 @@ fn payments(turn: u32) -> String {
 pub(super) async fn start_all(api: &str, stop: &CancellationToken) -> Result<Vec<JoinHandle<()>>> {
     let mut tasks = Vec::new();
     for (id, says) in CONTAINERS {
-        let registered = register(api, id).await.with_context(|| format!("{id} cannot register"))?;
+        let registered =
+            register(api, id).await.with_context(|| format!("{id} cannot register"))?;
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         socket.connect((registered.statsd_host.as_str(), registered.statsd_port)).await?;
         let (api, stop) = (api.to_owned(), stop.clone());
@@ -48,7 +53,7 @@ pub(super) async fn start_all(api: &str, stop: &CancellationToken) -> Result<Vec
     Ok(tasks)
 }
 
-async fn send(socket: &UdpSocket, says: fn(u32) -> String) {
+async fn send(socket: &UdpSocket, says: Says) {
     let mut turns = interval(EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for turn in 0.. {

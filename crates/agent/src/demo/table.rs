@@ -68,7 +68,7 @@ impl Table {
             match key.as_str() {
                 "container_id" => container = value,
                 key if metric::Dimensions::is_identity(key) => {}
-                _ => tags += &format!(" {key}={value}"),
+                _ => tags.extend([" ", &key, "=", &value]),
             }
         }
         for Datapoint { name, time_ms, value } in list.datapoints {

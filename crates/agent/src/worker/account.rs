@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use metric::{Counts, Note, Source, Tally};
 
 /// How long the line of a source that ended is shown.
-const SHOWN: Duration = Duration::from_secs(3600);
+const SHOWN: Duration = Duration::from_hours(1);
 
 /// How many such lines one worker keeps.
 const MOST_SHOWN: usize = 1_000;
@@ -67,8 +67,8 @@ pub(super) struct Ended {
 
 impl Ended {
     /// Keeps the account of a source that ends.
-    pub(super) fn add(&mut self, source: Arc<Source>, counts: Counts, now: Instant) {
-        self.lately.push_back((now, source, counts));
+    pub(super) fn add(&mut self, source: Arc<Source>, counts: &Counts, now: Instant) {
+        self.lately.push_back((now, source, *counts));
         self.fold(now);
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let start = Instant::now();
         let mut counts = Counts::default();
         counts.reject(Reason::NoKind, 3);
-        ended.add(source(), counts, start);
+        ended.add(source(), &counts, start);
         let (lines, before) = ended.accounts(start + SHOWN / 2);
         assert_eq!((lines.len(), lines[0].counts, before), (1, counts, Counts::default()));
         let (lines, before) = ended.accounts(start + SHOWN);
@@ -128,7 +128,7 @@ mod tests {
         let mut ended = Ended::default();
         let now = Instant::now();
         let counts = Counts { aggregated: 1, ..Counts::default() };
-        (0..10_000).for_each(|_| ended.add(source(), counts, now));
+        (0..10_000).for_each(|_| ended.add(source(), &counts, now));
         let (lines, before) = ended.accounts(now);
         assert_eq!((lines.len(), before.aggregated), (MOST_SHOWN, 9_000));
     }
@@ -137,7 +137,7 @@ mod tests {
     fn notes_that_come_after_the_end_are_counted_once() {
         let mut ended = Ended::default();
         let (now, source) = (Instant::now(), source());
-        ended.add(source.clone(), Counts::default(), now);
+        ended.add(source.clone(), &Counts::default(), now);
         let mut notes = Tally::default();
         notes.add(Note::Saturated, 2);
         let notes = SourceNotes::new(source.clone(), notes);

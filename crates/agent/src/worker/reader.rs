@@ -126,9 +126,9 @@ impl Reader {
         if last {
             self.sources.remove(source);
             if let Some(part) = self.shard.close_source(index) {
-                self.ended.add(source.clone(), part.counts, Instant::now());
+                self.ended.add(source.clone(), &part.counts, Instant::now());
                 // At the very end there is no flush thread any more, and nothing to tell it.
-                let _ = self.flush.send(flush::Message::Ended(part));
+                let _ = self.flush.send(flush::Message::Ended(Box::new(part)));
             }
         }
     }

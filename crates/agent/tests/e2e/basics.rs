@@ -131,7 +131,8 @@ fn a_trusted_listener_takes_a_clients_word_for_its_container() {
     };
     assert_eq!((of(json!("one")), of(json!("two")), of(json!(null))), (2, 2, 4));
     let points = agent.stop();
-    let mut ids: Vec<_> = points.0.iter().map(|point| point["container_id"].as_str().unwrap()).collect();
+    let mut ids: Vec<_> =
+        points.0.iter().map(|point| point["container_id"].as_str().unwrap()).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids, ["", "one", "two"]);

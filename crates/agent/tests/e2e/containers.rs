@@ -45,13 +45,19 @@ fn the_isolator_registers_lists_and_removes_over_a_unix_socket() {
     let (status, first) = ask("POST", "/container", r#"{"container_id":"abc"}"#);
     assert_eq!(status, 201);
     assert!(first.starts_with(r#"{"container_id":"abc","statsd_host":"127.0.0.1","statsd_port":"#));
-    assert_eq!(ask("POST", "/container", r#"{"container_id":"abc","statsd_port":9}"#), (201, first.clone()));
+    assert_eq!(
+        ask("POST", "/container", r#"{"container_id":"abc","statsd_port":9}"#),
+        (201, first.clone())
+    );
     assert_eq!(ask("GET", "/container/abc", ""), (200, first.clone()));
     assert_eq!(ask("GET", "/containers", ""), (200, format!("[{first}]")));
     let file = dir.path().join("data/containers/abc");
     assert_eq!(fs::read_to_string(&file).unwrap(), first);
     assert_eq!(ask("DELETE", "/container/abc", "").0, 202);
-    assert_eq!(ask("DELETE", "/container/abc", ""), (404, "Container \"abc\" not found".to_owned()));
+    assert_eq!(
+        ask("DELETE", "/container/abc", ""),
+        (404, "Container \"abc\" not found".to_owned())
+    );
     assert!(!file.exists());
     assert_eq!(ask("GET", "/containers", ""), (200, "[]".to_owned()));
     // Registration is not served twice.
@@ -83,8 +89,20 @@ fn files_of_both_dcos_eras_are_read_and_bad_ones_set_aside() {
     let free = |_| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ports: Vec<SocketAddr> = (0..2).map(free).collect();
     let write = |name: &str, text: String| fs::write(containers.join(name), text).unwrap();
-    write("new", format!(r#"{{"container_id":"new","statsd_host":"127.0.0.1","statsd_port":{}}}"#, ports[0].port()));
-    write("old", format!("{{ \"statsd_port\": {}, \"container_id\": \"old\",\n \"statsd_host\": \"127.0.0.1\" }}\n", ports[1].port()));
+    write(
+        "new",
+        format!(
+            r#"{{"container_id":"new","statsd_host":"127.0.0.1","statsd_port":{}}}"#,
+            ports[0].port()
+        ),
+    );
+    write(
+        "old",
+        format!(
+            "{{ \"statsd_port\": {}, \"container_id\": \"old\",\n \"statsd_host\": \"127.0.0.1\" }}\n",
+            ports[1].port()
+        ),
+    );
     write("bad", "{\"container_id\":".to_owned());
     let agent = Start::in_dir(&dir).start();
     send(ports[0], "a:1|c");
@@ -126,7 +144,8 @@ fn a_port_that_is_taken_is_shown_and_a_post_gets_another() {
     fs::create_dir_all(&containers).unwrap();
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
-    let text = format!(r#"{{"container_id":"late","statsd_host":"127.0.0.1","statsd_port":{port}}}"#);
+    let text =
+        format!(r#"{{"container_id":"late","statsd_host":"127.0.0.1","statsd_port":{port}}}"#);
     fs::write(containers.join("late"), text).unwrap();
     let agent = Start::in_dir(&dir).start();
     assert_eq!(source(&agent.status(), "late")["unbound"], true);
@@ -141,8 +160,10 @@ fn a_port_that_is_taken_is_shown_and_a_post_gets_another() {
 fn thousands_of_containers_come_and_go_and_leave_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let agent = Start::in_dir(&dir).start();
-    let descriptors = |agent: &Agent| fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
-    let threads = |agent: &Agent| fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap().count();
+    let descriptors =
+        |agent: &Agent| fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    let threads =
+        |agent: &Agent| fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap().count();
     let pair = |agent: &Agent, id: &str| {
         let port = agent.register(id);
         send(port, "a:1|c");

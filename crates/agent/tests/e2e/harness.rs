@@ -16,7 +16,7 @@ use ship::read::{ReadError, Reader};
 use tempfile::TempDir;
 
 /// Longer than anything here takes, even on a busy machine: a test that waits so long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often something is looked at that no event tells of.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -50,13 +50,13 @@ impl Start {
     }
 
     /// With this flag.
-    pub(crate) fn flag(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn flag(mut self, name: &str, value: &str) -> Self {
         self.flags.extend([name.to_owned(), value.to_string()]);
         self
     }
 
     fn command(&self) -> Command {
-        let mut config = format!("data_dir = {:?}\n", self.dir.join("data"));
+        let mut config = format!("data_dir = \"{}\"\n", self.dir.join("data").display());
         if !self.config.contains("flush_interval") {
             config += "flush_interval = \"200ms\"\n";
         }
@@ -286,8 +286,9 @@ impl Points {
         let mut points = Vec::new();
         loop {
             match reader.next_block() {
-                Ok(Some(block)) => points
-                    .extend(block.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())),
+                Ok(Some(block)) => points.extend(
+                    block.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()),
+                ),
                 Ok(None) => return points,
                 Err(ReadError::Torn { .. }) if path.extension().is_some_and(|e| e == "part") => {
                     return points;

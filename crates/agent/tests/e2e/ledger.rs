@@ -88,9 +88,10 @@ fn the_account_adds_up_at_every_reading_while_containers_flood_it() {
     // What was counted is what is in the files.
     let good = agent.stop();
     let counted = status["total"]["notes"]["tag_clash"].as_u64().unwrap() as f64;
-    let clashed = good.0.iter().filter(|point| {
-        point["name"] == "good" && point["tags"]["exported_container_id"] == "z"
-    });
+    let clashed = good
+        .0
+        .iter()
+        .filter(|point| point["name"] == "good" && point["tags"]["exported_container_id"] == "z");
     let sum: f64 = clashed.map(|point| point["value"].as_f64().unwrap()).sum();
     assert_eq!(sum, counted);
 }
@@ -101,16 +102,32 @@ fn the_status_has_every_key_and_every_known_reason() {
     let agent = Start::in_dir(&dir).start();
     agent.register("c");
     let status = agent.status();
-    for key in ["version", "boot_id", "started", "now", "sources", "total", "ended", "waiting", "outputs"] {
+    for key in
+        ["version", "boot_id", "started", "now", "sources", "total", "ended", "waiting", "outputs"]
+    {
         assert!(status.get(key).is_some(), "{key}");
     }
     assert_eq!(status["version"], 1);
-    let container = &status["sources"].as_array().unwrap().iter().find(|it| it["source"] == "container");
+    let container =
+        &status["sources"].as_array().unwrap().iter().find(|it| it["source"] == "container");
     let container = container.unwrap();
     for key in [
-        "source", "container_id", "listener", "port", "unbound", "ended", "received", "aggregated",
-        "rejected", "throttled", "over_series_limit", "notes", "kernel_dropped", "truncated",
-        "closed_unread", "series",
+        "source",
+        "container_id",
+        "listener",
+        "port",
+        "unbound",
+        "ended",
+        "received",
+        "aggregated",
+        "rejected",
+        "throttled",
+        "over_series_limit",
+        "notes",
+        "kernel_dropped",
+        "truncated",
+        "closed_unread",
+        "series",
     ] {
         assert!(container.get(key).is_some(), "{key}");
     }

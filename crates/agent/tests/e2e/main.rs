@@ -1,4 +1,5 @@
 //! The built program from outside: start it, send to it, see what comes out.
+#![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 mod harness;
 mod stand_in;

@@ -86,9 +86,12 @@ fn every_sort_of_container_is_told_what_mesos_has_of_it() {
         }),
     };
     let shop = Some(("shop.executor", "shop executor"));
-    let mut world = World::running([
-        task("pod.1", Some("shop.executor"), &["nested", "pod"], &[("DCOS_METRICS_of", "pod")]),
-    ]);
+    let mut world = World::running([task(
+        "pod.1",
+        Some("shop.executor"),
+        &["nested", "pod"],
+        &[("DCOS_METRICS_of", "pod")],
+    )]);
     world.tasks.push(("launched_tasks", task("plain.1", None, &["plain"], &[])));
     world.containers.extend([
         listed(&["pod"], shop),

@@ -78,7 +78,11 @@ fn a_collector_gets_the_lists_that_dcos_sends() {
     agent.stop();
 
     let node = [("agent_id", "node-S7"), ("cluster_id", "ours"), ("hostname", "10.9.9.9")];
-    let of_known = [("framework_id", "shop-0001"), ("executor_id", "shop.executor"), ("container_id", "known")];
+    let of_known = [
+        ("framework_id", "shop-0001"),
+        ("executor_id", "shop.executor"),
+        ("container_id", "known"),
+    ];
     let of_lost = [("framework_id", ""), ("executor_id", ""), ("container_id", "lost")];
     let further = [
         ("executor_name", "shop executor"),
@@ -99,8 +103,11 @@ fn a_collector_gets_the_lists_that_dcos_sends() {
         assert!(bytes.len() > 700 && bytes.ends_with(b"FEFEFEFEFEFEFEFE"));
         let lists = collector.lists(0);
         let list = |topic: &str, tags: &[&[(&str, &str)]]| -> Vec<(String, f64)> {
-            let tags: Vec<_> =
-                tags.concat().iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+            let tags: Vec<_> = tags
+                .concat()
+                .iter()
+                .map(|(key, value)| json!({"key": key, "value": value}))
+                .collect();
             let found = lists.iter().find(|it| it["topic"] == topic && it["tags"] == json!(tags));
             let found = found.unwrap_or_else(|| panic!("{topic} {tags:?} is not in {lists:#?}"));
             let points = found["datapoints"].as_array().unwrap().iter();
@@ -213,8 +220,8 @@ fn a_post_is_repeated_until_it_is_taken_and_carries_either_schema() {
         Reply::Answer(status.unwrap_or(200), "x".repeat(100))
     });
     let to = |path: &str| format!("http://{}/{path}?key=k", server.address);
-    let outputs =
-        output(&to("points"), "") + &output(&to("lists"), "schema = \"metric_list\"\ncodec = \"zstd\"");
+    let outputs = output(&to("points"), "")
+        + &output(&to("lists"), "schema = \"metric_list\"\ncodec = \"zstd\"");
     let agent = Start::in_dir(&dir).config(NO_FLUSH).config(&outputs).start();
     let port = agent.register("c");
     send(port, "hits:3|c|#a:b\ntook:5|ms");
@@ -233,7 +240,9 @@ fn a_post_is_repeated_until_it_is_taken_and_carries_either_schema() {
     assert!(asked.iter().all(|it| it.header("authorization").is_none()));
     let points = records(&points[0].body);
     assert_eq!(points.len(), 12);
-    assert!(points.iter().enumerate().all(|(seq, it)| it["seq"] == seq && it["container_id"] == "c"));
+    assert!(
+        points.iter().enumerate().all(|(seq, it)| it["seq"] == seq && it["container_id"] == "c")
+    );
     let lists = records(&lists[0].body);
     let listed = lists.iter().map(|it| it["datapoints"].as_array().unwrap().len());
     assert_eq!(listed.sum::<usize>(), 12);
@@ -384,7 +393,10 @@ fn every_output_gets_the_same_points_with_the_same_numbers_and_cat_prints_them()
     assert_eq!(cat("small"), plain);
     assert_eq!(cat("snappy"), plain);
     let lists = cat("lists");
-    assert!(lists[0].starts_with("{\"topic\":\"unknown_container\",\"tags\":[{\"key\":"), "{lists:?}");
+    assert!(
+        lists[0].starts_with("{\"topic\":\"unknown_container\",\"tags\":[{\"key\":"),
+        "{lists:?}"
+    );
     let listed = lists.iter().map(|line| line.matches("\"time_ms\":").count());
     assert_eq!(listed.sum::<usize>(), plain.len());
 }

@@ -67,9 +67,9 @@ fn a_second_agent_is_refused_with_the_reason() {
     assert!(Start::in_dir(&dir).refuse().contains("another agent uses the data directory"));
     let other = tempfile::tempdir().unwrap();
     let listen = format!("udp://{}", first.udp());
-    let said = Start::in_dir(&other).flag("--listen", listen).refuse();
+    let said = Start::in_dir(&other).flag("--listen", &listen).refuse();
     assert!(said.contains("in use"), "{said}");
-    let said = Start::in_dir(&other).flag("--http", first.http.unwrap()).refuse();
+    let said = Start::in_dir(&other).flag("--http", &first.http.unwrap().to_string()).refuse();
     assert!(said.contains("in use"), "{said}");
 }
 
@@ -119,7 +119,9 @@ fn the_demo_shows_what_its_containers_say() {
     let demo = weir(&["demo", "--flush-interval", "300ms", "--tables", "2"]);
     assert!(demo.status.success(), "{}", text(&demo.stderr));
     let shown = text(&demo.stdout);
-    for word in ["shop-frontend", "shop-cart", "shop-payments", "page.views page=home", "carts.open"] {
+    for word in
+        ["shop-frontend", "shop-cart", "shop-payments", "page.views page=home", "carts.open"]
+    {
         assert!(shown.contains(word), "{word} in {shown}");
     }
 }

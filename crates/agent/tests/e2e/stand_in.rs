@@ -185,7 +185,8 @@ impl World {
                 "source": "shop",
             }})
         };
-        let executors = [executor("shop.executor", "shop executor"), executor("spare", "spare one")];
+        let executors =
+            [executor("shop.executor", "shop executor"), executor("spare", "spare one")];
         let frameworks = json!([{"framework_info": {
             "user": "root",
             "name": "shopkeeper",
@@ -382,7 +383,9 @@ pub(crate) fn records(bytes: &[u8]) -> Vec<Value> {
     loop {
         match reader.next_block() {
             Ok(Some(block)) => {
-                records.extend(block.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()));
+                records.extend(
+                    block.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()),
+                );
             }
             Ok(None) | Err(ReadError::Torn { .. }) => return records,
             Err(error) => panic!("{error}"),

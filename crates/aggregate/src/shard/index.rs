@@ -89,14 +89,14 @@ impl Index {
         mut make: impl FnMut(Target) -> Option<T>,
     ) -> Option<T> {
         let check = check(hash);
-        let mut made = None;
+        let mut found = None;
         self.tables[Self::table(hash)].find(Entry::hash(check), |entry| {
             if entry.check == check {
-                made = make(entry.target());
+                found = make(entry.target());
             }
-            made.is_some()
+            found.is_some()
         });
-        made
+        found
     }
 
     pub(super) fn insert(&mut self, hash: u64, target: Target) {
