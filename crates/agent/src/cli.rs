@@ -67,7 +67,7 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "ADDR")]
     http: Option<HttpListen>,
     /// An output: file:DIR, avro+tcp://HOST:PORT, http://... or https://...; may be repeated,
-    /// replaces the file's [default: file:<data-dir>/points]
+    /// replaces the file's [default: file:DATA_DIR/points]
     #[arg(long, value_name = "URL")]
     output: Vec<OutputUrl>,
     /// Time between flushes: 10s, 500ms, 1m [default: 10s]

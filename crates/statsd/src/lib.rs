@@ -2,7 +2,7 @@
 //!
 //! One policy for every listener, told in `README.md`. A datagram is split by [`lines`]; each line
 //! is read by [`read`], on its own: neither errors nor anything else reaches from one line to the
-//! next. [`skim`] is the quick look at a line whose like was read before.
+//! next. [`skim()`] is the quick look at a line whose like was read before.
 //!
 //! ```
 //! use metric::{Kind, ReadAs, Values};

@@ -278,11 +278,8 @@ impl Points {
     }
 
     fn in_file(path: &Path) -> Vec<Value> {
-        let mut reader = match File::open(path).map(Reader::open) {
-            Ok(Ok(reader)) => reader,
-            // It was completed, and so renamed, meanwhile; or has no whole header yet.
-            Ok(Err(_)) | Err(_) => return Vec::new(),
-        };
+        // It was completed, and so renamed, meanwhile; or has no whole header yet.
+        let Ok(Ok(mut reader)) = File::open(path).map(Reader::open) else { return Vec::new() };
         let mut points = Vec::new();
         loop {
             match reader.next_block() {

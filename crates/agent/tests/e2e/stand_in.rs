@@ -171,10 +171,10 @@ impl World {
     fn state(&self) -> Value {
         let mut tasks = json!({"launched_tasks": []});
         for (list, task) in &self.tasks {
-            match &mut tasks[*list] {
-                Value::Array(list) => list.push(task.clone()),
-                absent => *absent = json!([task]),
+            if tasks[*list].is_null() {
+                tasks[*list] = json!([]);
             }
+            tasks[*list].as_array_mut().unwrap().push(task.clone());
         }
         let executor = |id, name| {
             json!({"executor_info": {
