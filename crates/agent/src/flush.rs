@@ -56,13 +56,25 @@ impl Thread {
         sender: mpsc::Sender<Message>,
         messages: Receiver<Message>,
     ) -> io::Result<Self> {
-        let run = move || {
-            let now = Now::read();
-            let ends = Ends::new(flush.interval, now);
-            let waiting = Waiting::new(flush.waiting_limit, flush.waiting_points.clone());
-            let spare = Vec::new();
-            Running { flush, started: now.at, ends, waiting, next_seq: 0, spare, messages }.run();
+        let now = Now::read();
+        let running = Running {
+            waiting: Waiting::new(flush.waiting_limit, flush.waiting_points),
+            way_out: WayOut {
+                contexts: flush.contexts,
+                outputs: flush.outputs,
+                quantiles: flush.quantiles,
+                next_seq: 0,
+                clashes: HashMap::new(),
+            },
+            workers: flush.workers,
+            merge: flush.merge,
+            started: now.at,
+            ends: Ends::new(flush.interval, now),
+            spare: Vec::new(),
+            messages,
+            is_stopping: false,
         };
+        let run = move || running.run();
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(run)?;
         Ok(Self { messages: sender, thread })
     }
@@ -78,36 +90,42 @@ impl Thread {
 }
 
 struct Running {
-    flush: Flush,
+    workers: Vec<worker::Handle>,
+    merge: aggregate::Flush,
     started: Instant,
     ends: Ends,
     waiting: Waiting,
-    next_seq: i64,
+    way_out: WayOut,
     // Intervals that were merged and emptied, for the next swap.
     spare: Vec<Interval>,
     messages: Receiver<Message>,
+    is_stopping: bool,
 }
 
 impl Running {
     fn run(mut self) {
-        loop {
-            let Some(wait) = self.ends.wait(Now::read()) else {
-                self.flush(Ends::regular);
-                continue;
-            };
-            match self.messages.recv_timeout(wait) {
-                Ok(Message::Ended(part)) => {
-                    self.end_source(*part);
-                    self.flush.outputs.end_flush();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    self.flush(Ends::last);
-                    self.release_waiting();
-                    self.flush.outputs.end_flush();
-                    return;
-                }
+        while !self.is_stopping {
+            match self.ends.wait(Now::read()) {
+                None => self.flush(Ends::regular),
+                Some(wait) => match self.messages.recv_timeout(wait) {
+                    Ok(message) => {
+                        self.hear(message);
+                        self.way_out.outputs.end_flush();
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => self.is_stopping = true,
+                },
             }
+        }
+        self.flush(Ends::last);
+        self.release_waiting();
+        self.way_out.outputs.end_flush();
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Ended(part) => self.end_source(*part),
+            Message::Stop => self.is_stopping = true,
         }
     }
 
@@ -115,74 +133,61 @@ impl Running {
         let intervals = self.swap();
         let end = end(&mut self.ends, Now::read());
         // A source that ended before its worker was swapped ends here before the merge too.
-        while let Ok(Message::Ended(part)) = self.messages.try_recv() {
-            self.end_source(*part);
+        while let Ok(message) = self.messages.try_recv() {
+            self.hear(message);
         }
         // What has waited since the last flush goes now, with what is known.
         self.release_waiting();
-        let mut offer = Offer {
-            contexts: &self.flush.contexts,
-            outputs: &self.flush.outputs,
-            quantiles: &self.flush.quantiles,
-            next_seq: &mut self.next_seq,
-            clashes: HashMap::new(),
-        };
-        let waiting = &mut self.waiting;
         let since_start = end.at.duration_since(self.started);
-        let merged = self.flush.merge.merge(intervals, since_start, &mut |source, datapoints| {
+        let Self { merge, waiting, way_out, .. } = self;
+        let merged = merge.merge(intervals, since_start, &mut |source, datapoints| {
             let batch = WaitingBatch { source: source.clone(), end, datapoints };
-            if let Some(batch) = waiting.take_in(batch, &self.flush.contexts) {
-                offer.offer(batch);
+            if let Some(batch) = waiting.take_in(batch, &way_out.contexts) {
+                way_out.offer(batch);
             }
         });
-        let clashes = offer.clashes;
         self.spare = merged.intervals;
-        self.flush.outputs.end_flush();
-        for (source, notes) in clashes.into_iter().chain(merged.notes) {
+        self.way_out.outputs.end_flush();
+        for (source, notes) in merged.notes {
             self.note(source, notes);
         }
+        self.note_clashes();
     }
 
     // The workers' intervals, for empty ones. Each is asked before the first answer is awaited.
     fn swap(&mut self) -> Vec<Interval> {
-        self.spare.resize_with(self.flush.workers.len(), Interval::default);
+        self.spare.resize_with(self.workers.len(), Interval::default);
         let ask = |(worker, empty): (&worker::Handle, Interval)| {
             let (full, answer) = mpsc::sync_channel(1);
             worker.ask(Request::Swap { empty: Box::new(empty), full });
             answer
         };
-        let asked: Vec<_> = self.flush.workers.iter().zip(self.spare.drain(..)).map(ask).collect();
+        let asked: Vec<_> = self.workers.iter().zip(self.spare.drain(..)).map(ask).collect();
         // A worker that ended has nothing any more.
         asked.into_iter().filter_map(|answer| answer.recv().ok()).collect()
     }
 
     fn end_source(&mut self, part: Part) {
         let end = self.ends.of_one_source(Now::read());
-        let ended = self.flush.merge.end(part, end.at.duration_since(self.started));
-        let mut last = self.waiting.of(&ended.source);
+        let ended = self.merge.end(part, end.at.duration_since(self.started));
+        for waited in self.waiting.of(&ended.source) {
+            self.way_out.offer(waited);
+        }
         let source = ended.source.clone();
-        last.push(WaitingBatch { source, end, datapoints: ended.datapoints });
-        self.offer_all(last);
+        self.way_out.offer(WaitingBatch { source, end, datapoints: ended.datapoints });
         self.note(ended.source, ended.notes);
+        self.note_clashes();
     }
 
     fn release_waiting(&mut self) {
-        let waited = self.waiting.all();
-        self.offer_all(waited);
+        for waited in self.waiting.all() {
+            self.way_out.offer(waited);
+        }
+        self.note_clashes();
     }
 
-    fn offer_all(&mut self, batches: Vec<WaitingBatch>) {
-        let mut offer = Offer {
-            contexts: &self.flush.contexts,
-            outputs: &self.flush.outputs,
-            quantiles: &self.flush.quantiles,
-            next_seq: &mut self.next_seq,
-            clashes: HashMap::new(),
-        };
-        for batch in batches {
-            offer.offer(batch);
-        }
-        for (source, notes) in offer.clashes {
+    fn note_clashes(&mut self) {
+        for (source, notes) in std::mem::take(&mut self.way_out.clashes) {
             self.note(source, notes);
         }
     }
@@ -191,22 +196,24 @@ impl Running {
     fn note(&self, source: Arc<Source>, notes: Tally<Note>) {
         if notes.sum() > 0 {
             let notes = Arc::new(SourceNotes::new(source, notes));
-            self.flush.workers.iter().for_each(|it| it.ask(Request::Note(notes.clone())));
+            for worker in &self.workers {
+                worker.ask(Request::Note(notes.clone()));
+            }
         }
     }
 }
 
 /// The way of a batch to the outputs.
-struct Offer<'a> {
-    contexts: &'a Contexts,
-    outputs: &'a Outputs,
-    quantiles: &'a Arc<Quantiles>,
-    next_seq: &'a mut i64,
-    // Tags that have the name of a label, by source.
+struct WayOut {
+    contexts: Contexts,
+    outputs: Arc<Outputs>,
+    quantiles: Arc<Quantiles>,
+    next_seq: i64,
+    // Tags that have the name of a label, by source, until they are counted.
     clashes: HashMap<Arc<Source>, Tally<Note>>,
 }
 
-impl Offer<'_> {
+impl WayOut {
     /// Joins who said it, numbers the points, and hands the batch out.
     fn offer(&mut self, batch: WaitingBatch) {
         let WaitingBatch { source, end, datapoints } = batch;
@@ -224,11 +231,11 @@ impl Offer<'_> {
             source,
             end_ms: end.end_ms,
             interval_ms: end.interval_ms,
-            first_seq: *self.next_seq,
+            first_seq: self.next_seq,
             quantiles: self.quantiles.clone(),
             datapoints,
         };
-        *self.next_seq += batch.len() as i64;
+        self.next_seq += batch.len() as i64;
         self.outputs.offer(&Arc::new(batch));
     }
 }

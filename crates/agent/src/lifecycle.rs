@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use ingest::Address;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
+use ship::Destination;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -117,10 +118,18 @@ fn tell_what_to_try(config: &Config, pipeline: &Pipeline) -> io::Result<()> {
         let ip = if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() };
         writeln!(out, "  echo 'hello:1|c|#from:me' | nc -u -w1 {ip} {port}")?;
     }
+    let every = humantime::format_duration(config.flush_interval);
     for output in &config.outputs {
-        if let ship::Destination::File(dir) = &output.url.destination {
-            let every = humantime::format_duration(config.flush_interval);
-            writeln!(out, "  weir cat {}/*      # a flush every {every}", dir.display())?;
+        match &output.url.destination {
+            Destination::File(dir) => {
+                writeln!(out, "  weir cat {}/*      # a flush every {every}", dir.display())?;
+            }
+            Destination::AvroTcp { host, port } => {
+                writeln!(out, "  weir cat tcp://{host}:{port}      # collects there, on {host}")?;
+            }
+            Destination::Http(_) => {
+                writeln!(out, "  # {} is sent what comes, every {every}", output.name)?;
+            }
         }
     }
     if let Some(http) = pipeline.http() {

@@ -22,6 +22,8 @@ mod share;
 
 mod flush;
 
+pub mod plain;
+
 mod members;
 mod number;
 mod pile;

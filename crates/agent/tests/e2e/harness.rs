@@ -170,6 +170,7 @@ impl Agent {
     pub(crate) fn stop(mut self) -> Points {
         self.signal(Signal::TERM);
         assert!(self.wait().success());
+        assert!(!self.log().contains("not done in time"), "{}", self.log());
         Points::in_dir(&self.dir.join("data/points"))
     }
 
