@@ -89,9 +89,8 @@ fn line(kind: Kind, number: usize, rate: &str) -> String {
         }
     };
     let code = kind.code();
-    format!(
-        "svc.req.{number:06}:{value}|{code}{rate}|#env:production,host:node-{node:03},zone:eu-central-1"
-    )
+    let tags = format!("env:production,host:node-{node:03},zone:eu-central-1");
+    format!("svc.req.{number:06}:{value}|{code}{rate}|#{tags}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `weir parse`: how lines are read, on paper.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{ArgAction, Args, ValueEnum};
-use metric::{GaugeSign, ReadAs, Reason, Sample, Tag, Values};
-use serde::{Serialize, Serializer};
+use metric::{GaugeSign, Note, ReadAs, Reason, Sample, Tag, Values};
+use serde::Serialize;
 use statsd::{Reading, StreamLine, StreamLines, shown};
 
 /// Exit status: 0 if nothing was rejected, 1 if anything was, 2 if the input could not be read.
@@ -80,8 +81,12 @@ fn print(from: impl BufRead, options: &Options, out: &mut impl Write) -> Result<
     let mut lines = StreamLines::new(from);
     while let Some((number, line)) = lines.next_line().map_err(Failure::Read)? {
         let now = options.now.unwrap_or_else(now);
+        let reading;
         let printed = match line {
-            StreamLine::Whole(line) => Printed::of(number, &statsd::read(line, read_as, now)),
+            StreamLine::Whole(line) => {
+                reading = statsd::read(line, read_as, now);
+                Printed::of(number, &reading)
+            }
             StreamLine::TooLong(line) => Printed::too_long(number, line),
         };
         all_kept &= printed.rejects.is_empty();
@@ -97,122 +102,110 @@ fn now() -> i64 {
 }
 
 #[derive(Serialize)]
-struct Printed {
+struct Printed<'a> {
     line: u64,
-    samples: Vec<PrintedSample>,
-    rejects: Vec<PrintedReject>,
+    samples: Vec<PrintedSample<'a>>,
+    rejects: Vec<PrintedReject<'a>>,
     notes: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<PrintedEvent>,
+    event: Option<PrintedEvent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<PrintedCheck>,
+    check: Option<PrintedCheck<'a>>,
 }
 
 #[derive(Serialize)]
-struct PrintedSample {
-    name: String,
+struct PrintedSample<'a> {
+    name: &'a str,
     kind: &'static str,
-    values: PrintedValues,
+    values: PrintedValues<'a>,
     relative: bool,
     rate: f64,
-    tags: PrintedTags,
+    tags: PrintedTags<'a>,
     timestamp: Option<i64>,
-    container_id: Option<String>,
+    container_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum PrintedValues {
-    Numbers(Vec<f64>),
-    Member([String; 1]),
+enum PrintedValues<'a> {
+    Numbers(&'a [f64]),
+    Member([&'a str; 1]),
 }
 
 #[derive(Serialize)]
-struct PrintedReject {
+struct PrintedReject<'a> {
     reason: &'static str,
-    text: String,
+    text: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
-struct PrintedEvent {
-    title: String,
-    text: String,
-    tags: PrintedTags,
+struct PrintedEvent<'a> {
+    title: &'a str,
+    text: &'a str,
+    tags: PrintedTags<'a>,
 }
 
 #[derive(Serialize)]
-struct PrintedCheck {
-    name: String,
+struct PrintedCheck<'a> {
+    name: &'a str,
     status: u8,
-    tags: PrintedTags,
+    tags: PrintedTags<'a>,
 }
 
 /// Pairs of key and value.
-struct PrintedTags(Vec<[String; 2]>);
+type PrintedTags<'a> = Vec<[&'a str; 2]>;
 
-impl Serialize for PrintedTags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
+fn printed_tags<'a>(tags: &'a [Tag<'_>]) -> PrintedTags<'a> {
+    tags.iter().map(|tag| [tag.key.as_ref(), tag.value.as_ref()]).collect()
 }
 
-impl PrintedTags {
-    fn of(tags: &[Tag<'_>]) -> Self {
-        let pair = |tag: &Tag<'_>| [tag.key.clone().into_owned(), tag.value.clone().into_owned()];
-        Self(tags.iter().map(pair).collect())
-    }
-}
-
-impl Printed {
-    fn of(line: u64, reading: &Reading<'_>) -> Self {
+impl<'a> Printed<'a> {
+    fn of(line: u64, reading: &'a Reading<'_>) -> Self {
+        let rejects = reading.rejects().iter();
         Self {
             line,
-            samples: reading.samples().map(|sample| PrintedSample::of(&sample)).collect(),
-            rejects: reading
-                .rejects()
-                .iter()
-                .map(|reject| PrintedReject::of(reject.reason, reject.text))
-                .collect(),
-            notes: reading.notes().iter().map(metric::Note::name).collect(),
+            samples: reading.samples().map(PrintedSample::of).collect(),
+            rejects: rejects.map(|reject| PrintedReject::of(reject.reason, reject.text)).collect(),
+            notes: reading.notes().iter().map(Note::name).collect(),
             event: reading.event().map(|event| PrintedEvent {
-                title: event.title.clone().into_owned(),
-                text: event.text.clone().into_owned(),
-                tags: PrintedTags::of(&event.tags),
+                title: &event.title,
+                text: &event.text,
+                tags: printed_tags(&event.tags),
             }),
             check: reading.check().map(|check| PrintedCheck {
-                name: check.name.clone().into_owned(),
+                name: &check.name,
                 status: check.status,
-                tags: PrintedTags::of(&check.tags),
+                tags: printed_tags(&check.tags),
             }),
         }
     }
 
-    fn too_long(line: u64, text: &[u8]) -> Self {
+    fn too_long(line: u64, text: &'a [u8]) -> Self {
         let rejects = vec![PrintedReject::of(Reason::TooLong, text)];
         Self { line, samples: vec![], rejects, notes: vec![], event: None, check: None }
     }
 }
 
-impl PrintedSample {
-    fn of(sample: &Sample<'_>) -> Self {
+impl<'a> PrintedSample<'a> {
+    fn of(sample: Sample<'a>) -> Self {
         Self {
-            name: sample.name.to_owned(),
+            name: sample.name,
             kind: sample.kind.name(),
             values: match sample.values {
-                Values::Numbers(numbers) => PrintedValues::Numbers(numbers.to_vec()),
-                Values::Member(member) => PrintedValues::Member([member.to_owned()]),
+                Values::Numbers(numbers) => PrintedValues::Numbers(numbers),
+                Values::Member(member) => PrintedValues::Member([member]),
             },
             relative: sample.relative,
             rate: sample.rate,
-            tags: PrintedTags::of(sample.tags),
+            tags: printed_tags(sample.tags),
             timestamp: sample.timestamp,
-            container_id: sample.container_id.map(ToOwned::to_owned),
+            container_id: sample.container_id,
         }
     }
 }
 
-impl PrintedReject {
-    fn of(reason: Reason, text: &[u8]) -> Self {
-        Self { reason: reason.name(), text: shown(text).into_owned() }
+impl<'a> PrintedReject<'a> {
+    fn of(reason: Reason, text: &'a [u8]) -> Self {
+        Self { reason: reason.name(), text: shown(text) }
     }
 }

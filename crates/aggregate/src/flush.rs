@@ -226,6 +226,26 @@ impl Flush {
         if shard >= self.rolls.len() {
             self.rolls.resize_with(shard + 1, Roll::default);
         }
+        // What ended first: a source that was opened again, or a series that came back, is among both.
+        for slot in std::mem::take(&mut interval.forgotten) {
+            let Some((number, kept)) = self.rolls[shard].remove(slot) else { continue };
+            if let Some(past) = self.pasts.get_mut(&number) {
+                past.part_with(&kept, moment, totals_left);
+            }
+        }
+        for index in std::mem::take(&mut interval.closed) {
+            let Some(number) = self.rolls[shard].source(index) else { continue };
+            self.rolls[shard].set_source(index, None);
+            if let Some(past) = self.pasts.get_mut(&number) {
+                past.keep_apart(&mut self.rolls, moment, totals_left);
+                let reader = past.reader_mut(shard, |reader| !reader.is_closed);
+                reader.is_closed = true;
+                for block in std::mem::take(&mut reader.blocks) {
+                    self.rolls[shard].remove_block(block);
+                }
+            }
+            self.forget_if_over(number);
+        }
         for opened in interval.opened.drain(..) {
             let number = self.number_of(&opened.source, opened.most_totals);
             self.rolls[shard].set_source(opened.index, Some(number));
@@ -245,30 +265,11 @@ impl Flush {
                 reader.blocks.push(born.slot.block() as u32);
             }
         }
-        for slot in std::mem::take(&mut interval.forgotten) {
-            let Some((number, kept)) = self.rolls[shard].remove(slot) else { continue };
-            if let Some(past) = self.pasts.get_mut(&number) {
-                past.part_with(&kept, moment, totals_left);
-            }
-        }
         for point in interval.timed.take_all() {
             let number = self.rolls[shard].source(point.source);
             if let Some(past) = number.and_then(|number| self.pasts.get_mut(&number)) {
                 past.timed.push(point);
             }
-        }
-        for index in std::mem::take(&mut interval.closed) {
-            let Some(number) = self.rolls[shard].source(index) else { continue };
-            self.rolls[shard].set_source(index, None);
-            if let Some(past) = self.pasts.get_mut(&number) {
-                past.keep_apart(&mut self.rolls, moment, totals_left);
-                let reader = past.reader_mut(shard, |reader| !reader.is_closed);
-                reader.is_closed = true;
-                for block in std::mem::take(&mut reader.blocks) {
-                    self.rolls[shard].remove_block(block);
-                }
-            }
-            self.forget_if_over(number);
         }
     }
 

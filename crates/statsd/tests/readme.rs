@@ -56,7 +56,7 @@ fn told(reading: &Reading<'_>) -> String {
 fn sample(sample: Sample<'_>) -> String {
     let by = if sample.relative { " by" } else { "" };
     let values = match sample.values {
-        Values::Numbers(numbers) => numbers.iter().map(|number| format!(" {number}")).collect(),
+        Values::Numbers(numbers) => spaced(numbers),
         Values::Member(member) => format!(" {member:?}"),
     };
     let rate = if sample.rate < 1.0 { format!(" @{}", sample.rate) } else { String::new() };
@@ -67,7 +67,11 @@ fn sample(sample: Sample<'_>) -> String {
 }
 
 fn tags(tags: &[Tag<'_>]) -> String {
-    tags.iter().map(|tag| format!(" #{}={}", tag.key, tag.value)).collect()
+    spaced(tags.iter().map(|tag| format!("#{}={}", tag.key, tag.value)))
+}
+
+fn spaced(words: impl IntoIterator<Item = impl ToString>) -> String {
+    words.into_iter().flat_map(|word| [" ".to_owned(), word.to_string()]).collect()
 }
 
 #[test]

@@ -189,13 +189,18 @@ impl Past {
             let mut interval = intervals.get_mut(reader.shard).and_then(Option::as_mut);
             reader.blocks.retain(|number| {
                 let Some(block) = roll.block_mut(*number) else { return false };
+                let mut is_empty = true;
                 for (place, kept) in block.series.iter_mut().enumerate() {
                     if let Some(kept) = kept {
                         let slot = Slot::new(*number as usize, place);
                         self.tell_series(slot, kept, interval.as_deref_mut(), telling);
+                        is_empty = false;
                     }
                 }
-                true
+                if is_empty {
+                    roll.remove_block(*number);
+                }
+                !is_empty
             });
         }
         self.readers = readers;

@@ -63,15 +63,10 @@ impl Roll {
         is_first
     }
 
-    /// Takes a series out, with the number of its source; its block too if it was the last there.
+    /// Takes a series out, with the number of its source. Its block stays, even if it is empty now.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<(usize, Kept)> {
         let block = self.block_mut(slot.block() as u32)?;
-        let source = block.source;
-        let kept = block.series[slot.place()].take()?;
-        if block.series.iter().all(Option::is_none) {
-            self.remove_block(slot.block() as u32);
-        }
-        Some((source, kept))
+        Some((block.source, block.series[slot.place()].take()?))
     }
 
     pub(super) fn remove_block(&mut self, number: u32) {
