@@ -59,9 +59,9 @@ impl Ledger {
             worker.sources.into_iter().for_each(|account| lines.add(account));
         }
         let registered = self.containers.sources();
-        // One whose port is taken has no socket yet, and so no worker that knows it.
-        for waiting in registered.iter().filter(|container| container.unbound) {
-            lines.add(SourceAccount::none_yet(waiting.source.clone()));
+        // No worker knows one whose port is taken, nor one whose socket it is yet to take over.
+        for container in &registered {
+            lines.add(SourceAccount::none_yet(container.source.clone()));
         }
         let unbound: HashSet<Arc<Source>> =
             registered.into_iter().filter(|it| it.unbound).map(|it| it.source).collect();

@@ -226,7 +226,8 @@ impl Flush {
         if shard >= self.rolls.len() {
             self.rolls.resize_with(shard + 1, Roll::default);
         }
-        // What ended first: a source that was opened again, or a series that came back, is among both.
+        // What ended first: a source that was opened again, or a series that came back, is among
+        // both.
         for slot in std::mem::take(&mut interval.forgotten) {
             let Some((number, kept)) = self.rolls[shard].remove(slot) else { continue };
             if let Some(past) = self.pasts.get_mut(&number) {

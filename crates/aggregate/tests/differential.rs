@@ -465,7 +465,7 @@ fn is_close(one: f64, other: f64, size: f64) -> bool {
 
 #[test]
 fn shards_and_flush_tell_what_the_plainest_aggregator_tells() {
-    let config = Config { cases: 1_200, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 1_000, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let outcome = TestRunner::new_with_rng(config, rng).run(&case(), |case| {
         Pair::new(case).run();

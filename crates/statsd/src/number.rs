@@ -25,22 +25,21 @@ fn short_decimal(text: &[u8]) -> Option<f64> {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),
     };
-    if digits.len() > 15 {
+    if digits.is_empty() || digits.len() > 15 {
         return None;
     }
     let (mut integer, mut point) = (0_u64, None);
     for (place, byte) in digits.iter().enumerate() {
         match byte {
             b'0'..=b'9' => integer = integer * 10 + u64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(place),
+            b'.' if point.is_none() && digits.len() > 1 => point = Some(place),
             _ => return None,
         }
     }
-    let decimals = point.map_or(0, |point| digits.len() - 1 - point);
-    if digits.len() == usize::from(point.is_some()) {
-        return None; // no digit at all
-    }
-    let value = integer as f64 / TENS[decimals];
+    let value = match point {
+        None => integer as f64,
+        Some(point) => integer as f64 / TENS[digits.len() - 1 - point],
+    };
     Some(if negative { -value } else { value })
 }
 

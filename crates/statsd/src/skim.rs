@@ -2,6 +2,7 @@ use memchr::{memchr, memchr2};
 use metric::{Kind, Notes, ReadAs, Spelling};
 
 use crate::number;
+use crate::pieces::cut_near;
 use crate::sections::Section;
 use crate::values;
 
@@ -49,11 +50,10 @@ pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
     if line[colon] != b':' || colon == 0 || line.starts_with(b"_e{") {
         return None;
     }
-    let rest = &line[colon + 1..];
-    let bar = memchr(b'|', rest)?;
-    let (value, behind) = (&rest[..bar], &rest[bar + 1..]);
-    let kind_end = memchr(b'|', behind).unwrap_or(behind.len());
-    let (kind, meter) = values::kind(&behind[..kind_end])?;
+    let (value, behind) = cut_near(&line[colon + 1..], b'|');
+    let behind = behind?;
+    let (kind_text, _) = cut_near(behind, b'|');
+    let (kind, meter) = values::kind(kind_text)?;
 
     let mut skim = Skim {
         spelling: Spelling { name: &line[..colon], kind, meter, sections: [b"", b""] },
@@ -62,7 +62,7 @@ pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
         time: None,
         dogstatsd: false,
     };
-    skim.take_sections(&behind[kind_end..])?;
+    skim.take_sections(&behind[kind_text.len()..])?;
     Some(skim)
 }
 

@@ -208,6 +208,36 @@ fn a_spelling_is_recalled_for_its_source_its_kind_and_itself_only() {
 }
 
 #[test]
+fn a_collision_of_hashes_gives_nobody_the_series_of_another() {
+    let (mut shard, source) = shard_with(Limits::default());
+    let other = shard.open_source(self::source(), Limits::default());
+    for sections in [["", ""], ["", "e:x"]] {
+        let sample = sample("n", Kind::Counter, Values::Numbers(&[1.0]));
+        let own = spelling("n", Kind::Counter, sections);
+        let remember = Remember { via: source, spelling: own, notes: Notes::NONE };
+        shard.record(source, &sample, Some(&remember));
+    }
+    let (slot, _) = shard.roster.slots().next().unwrap();
+    let stored = shard.roster.get(slot).unwrap().1.spellings;
+    for (via, name, kind, sections) in [
+        (other, "n", Kind::Counter, ["", ""]),
+        (other, "n", Kind::Counter, ["", "e:x"]),
+        (source, "n", Kind::Gauge, ["", "e:x"]),
+        (source, "other", Kind::Counter, ["", ""]),
+    ] {
+        let spelling = spelling(name, kind, sections);
+        let hash = shard.hash(via.serial, &spelling);
+        for target in [Target::Plain(slot), Target::Ordered(slot), Target::Stored(stored)] {
+            shard.index.insert(hash, target);
+        }
+        assert!(shard.recall(via, &spelling).is_none(), "{spelling:?}");
+        let sample = sample(name, kind, Values::Numbers(&[1.0]));
+        shard.record(via, &sample, None);
+    }
+    assert_eq!(shard.accounts().map(|(.., series)| series).collect::<Vec<_>>(), [3, 1]);
+}
+
+#[test]
 fn a_claimed_series_is_recalled_through_the_socket_that_named_it_until_either_is_closed() {
     for claimed_first in [true, false] {
         let (mut shard, via) = shard_with(Limits::default());
@@ -324,6 +354,12 @@ fn a_series_that_is_used_again_before_it_is_forgotten_stays() {
     assert!(!shard.tidy());
     assert_eq!(shard.series, 1);
     assert_eq!(rounds.flush(&mut shard).len(), 1);
+    // Idle once more, it goes.
+    for _ in 0..3 {
+        rounds.flush(&mut shard);
+        assert!(!shard.tidy());
+    }
+    assert_eq!(shard.series, 0);
 }
 
 #[test]
