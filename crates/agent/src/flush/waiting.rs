@@ -73,3 +73,52 @@ impl Waiting {
         self.shown.store(points as u64, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use enrich::{Config, MesosConfig};
+    use metric::{Kind, Origin, ReadAs, SeriesKey, Value};
+
+    use super::*;
+
+    fn batch(source: &Arc<Source>, points: usize) -> WaitingBatch {
+        let datapoint = |n: usize| Datapoint {
+            key: SeriesKey::new(Kind::Gauge, &format!("g{n}"), &[]),
+            timestamp: None,
+            value: Value::Gauge(0.0),
+        };
+        let end = End { end_ms: 0, interval_ms: 0, at: Instant::now() };
+        WaitingBatch {
+            source: source.clone(),
+            end,
+            datapoints: (0..points).map(datapoint).collect(),
+        }
+    }
+
+    #[test]
+    fn only_containers_wait_and_only_as_many_points_as_may() {
+        // Nobody answers there, and nobody is asked: the poller does not run.
+        let mesos = Some(MesosConfig::new("http://127.0.0.1:5051"));
+        let config = Config { mesos, ..Config::default() };
+        let (contexts, _poller, _retired) = Contexts::new(config).unwrap();
+        let of = |origin| Source::new(origin, ReadAs::default());
+        let container = |id: &str| of(Origin::Container { container_id: id.into() });
+        let (a, b) = (container("a"), container("b"));
+        let listener = of(Origin::Listener { listener: "l".into() });
+        let shown = Arc::new(AtomicU64::new(0));
+        let mut waiting = Waiting::new(5, shown.clone());
+
+        assert!(waiting.take_in(batch(&listener, 1), &contexts).is_some());
+        assert!(waiting.take_in(batch(&a, 2), &contexts).is_none());
+        assert!(waiting.take_in(batch(&b, 3), &contexts).is_none());
+        assert!(waiting.take_in(batch(&b, 1), &contexts).is_some(), "there is no room");
+        assert_eq!(shown.load(Ordering::Relaxed), 5);
+
+        assert_eq!(waiting.of(&a).len(), 1);
+        assert_eq!(shown.load(Ordering::Relaxed), 3);
+        assert_eq!(waiting.all().len(), 1);
+        assert_eq!(shown.load(Ordering::Relaxed), 0);
+    }
+}
