@@ -9,6 +9,7 @@ mod limits;
 mod name_tags;
 mod samples;
 mod sections;
+mod skims;
 mod tags;
 mod text;
 mod values;
