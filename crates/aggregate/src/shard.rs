@@ -308,6 +308,10 @@ impl Shard {
     /// Takes the same time whatever the number of series. `empty` is `Interval::default()` or one
     /// that this shard had before.
     pub fn swap(&mut self, mut empty: Interval) -> Interval {
+        // What another shard is to forget is nothing to this one.
+        if empty.shard != self.config.number {
+            empty = Interval::default();
+        }
         empty.shard = self.config.number;
         empty.number = self.running.number + 1;
         let ended = std::mem::replace(&mut self.running, empty);
