@@ -475,3 +475,19 @@ fn a_source_is_closed_once_and_gives_its_counts_and_its_share() {
         assert!(shard.close_source(again).is_some());
     }
 }
+
+#[test]
+fn what_another_shard_is_to_forget_is_not_forgotten_here() {
+    let (mut rounds, mut shards) = (
+        Rounds::new(),
+        [0, 1].map(|number| Shard::new(ShardConfig { number, ..ShardConfig::default() })),
+    );
+    let sources = shards.each_mut().map(|shard| shard.open_source(source(), Limits::default()));
+    count(&mut shards[0], sources[0], "a");
+    (0..2).for_each(|_| drop(rounds.flush(&mut shards[0])));
+    count(&mut shards[1], sources[1], "b");
+    shards[1].swap(Interval::default());
+    shards[1].swap(rounds.given_back.take().unwrap());
+    while shards[1].tidy() {}
+    assert_eq!(shards[1].accounts().map(|(.., series)| series).collect::<Vec<_>>(), [1]);
+}
