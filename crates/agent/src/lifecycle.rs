@@ -102,6 +102,8 @@ fn notify(state: NotifyState<'_>) {
 
 fn tell_what_to_try(config: &Config, pipeline: &Pipeline) -> io::Result<()> {
     let mut out = stdout().lock();
+    // As it was called, so that the lines can be pasted.
+    let weir = std::env::args().next().unwrap_or_else(|| "weir".to_owned());
     for listener in &pipeline.shared {
         writeln!(out, "listening on {}", listener.address)?;
     }
@@ -122,10 +124,10 @@ fn tell_what_to_try(config: &Config, pipeline: &Pipeline) -> io::Result<()> {
     for output in &config.outputs {
         match &output.url.destination {
             Destination::File(dir) => {
-                writeln!(out, "  weir cat {}/*      # a flush every {every}", dir.display())?;
+                writeln!(out, "  {weir} cat {}/*      # a flush every {every}", dir.display())?;
             }
             Destination::AvroTcp { host, port } => {
-                writeln!(out, "  weir cat tcp://{host}:{port}      # collects there, on {host}")?;
+                writeln!(out, "  {weir} cat tcp://{host}:{port}      # collects there, on {host}")?;
             }
             Destination::Http(_) => {
                 writeln!(out, "  # {} is sent what comes, every {every}", output.name)?;

@@ -37,14 +37,14 @@ enum Sign {
 
 /// Prints one JSON object a line.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let mut out = BufWriter::new(stdout().lock());
     let printed = match &options.file {
         Some(path) if path.as_os_str() != "-" => File::open(path)
             .map_err(Failure::Read)
-            .and_then(|file| print(BufReader::new(file), options, &mut out)),
-        _ => print(stdin().lock(), options, &mut out),
+            .and_then(|file| print(BufReader::new(file), options, BufWriter::new(stdout()))),
+        // Standard output is written line by line: whoever types wants to see what came of it.
+        _ => print(stdin().lock(), options, stdout().lock()),
     };
-    match printed.and_then(|all_kept| out.flush().map_err(Failure::Write).map(|()| all_kept)) {
+    match printed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         // Whoever read our output has seen enough.
@@ -70,7 +70,7 @@ fn fail(error: &str) -> ExitCode {
 }
 
 // Whether nothing was rejected.
-fn print(from: impl BufRead, options: &Options, out: &mut impl Write) -> Result<bool, Failure> {
+fn print(from: impl BufRead, options: &Options, mut out: impl Write) -> Result<bool, Failure> {
     let gauge_sign = match options.gauge_sign {
         Sign::Auto => GaugeSign::Auto,
         Sign::Delta => GaugeSign::Delta,
@@ -90,9 +90,10 @@ fn print(from: impl BufRead, options: &Options, out: &mut impl Write) -> Result<
             StreamLine::TooLong(line) => Printed::too_long(number, line),
         };
         all_kept &= printed.rejects.is_empty();
-        serde_json::to_writer(&mut *out, &printed).map_err(|error| Failure::Write(error.into()))?;
+        serde_json::to_writer(&mut out, &printed).map_err(|error| Failure::Write(error.into()))?;
         out.write_all(b"\n").map_err(Failure::Write)?;
     }
+    out.flush().map_err(Failure::Write)?;
     Ok(all_kept)
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -218,4 +218,23 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let output = command.stdout(writer).spawn().unwrap().wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_line_that_is_typed_is_answered_before_the_next() {
+    let mut weir = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .arg("parse")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, output) = (weir.stdin.take().unwrap(), weir.stdout.take().unwrap());
+    let mut answers = BufReader::new(output).lines();
+    for line in 1..=2 {
+        input.write_all(b"a:1|c\n").unwrap();
+        let answer = answers.next().unwrap().unwrap();
+        assert!(answer.starts_with(&format!("{{\"line\":{line},")), "{answer}");
+    }
+    drop(input);
+    assert!(weir.wait().unwrap().success());
 }
