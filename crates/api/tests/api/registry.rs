@@ -259,7 +259,7 @@ async fn a_known_container_whose_port_is_taken_waits_for_it() {
     drop(taken);
     tokio::time::timeout(Duration::from_secs(5), async {
         while rig.containers.counts().unbound > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     })
     .await
