@@ -199,8 +199,19 @@ pub fn encode(
     boot_id: &str,
     batches: &[Batch],
 ) -> (Vec<Bytes>, OutputLedger) {
+    let (payloads, account) = encode_within(usize::MAX, config, boot_id, batches);
+    (payloads.into_iter().map(|payload| payload.bytes).collect(), account.ledger())
+}
+
+/// The same with a queue of so many bytes.
+fn encode_within(
+    queue_bytes: usize,
+    config: &OutputConfig,
+    boot_id: &str,
+    batches: &[Batch],
+) -> (Vec<Payload>, Arc<Account>) {
     let account = Arc::new(Account::new(config.name(), true));
-    let queue = Arc::new(Queue::new(usize::MAX, Arc::clone(&account)));
+    let queue = Arc::new(Queue::new(queue_bytes, Arc::clone(&account)));
     let mut encoder = Encoder::new(config, boot_id, Arc::clone(&account), Arc::clone(&queue));
     for batch in batches {
         account.offer(batch.len() as u64);
@@ -209,9 +220,9 @@ pub fn encode(
     encoder.end_flush();
     let mut payloads = Vec::new();
     while let Next::Payload(payload) = queue.try_take() {
-        payloads.push(payload.bytes);
+        payloads.push(payload);
     }
-    (payloads, account.ledger())
+    (payloads, account)
 }
 
 /// The container that a batch is of; empty for a shared listener's own points.

@@ -5,7 +5,6 @@ use metric::{
 };
 
 use super::*;
-use crate::queue::Next;
 use crate::read::Reader;
 
 /// A batch of a container's untagged counters, for tests that only count.
@@ -60,20 +59,7 @@ fn known() -> Arc<Dimensions> {
 
 /// What an output of this kind makes of one flush, and its account.
 fn encode(config: &OutputConfig, batches: &[Batch]) -> (Vec<Payload>, Arc<Account>) {
-    let account = Arc::new(Account::new(config.name(), true));
-    let queue = Arc::new(Queue::new(config.queue_bytes as usize, Arc::clone(&account)));
-    let mut encoder =
-        Encoder::new(config, "00c0ffee00c0ffee", Arc::clone(&account), Arc::clone(&queue));
-    for batch in batches {
-        account.offer(batch.len() as u64);
-        encoder.add(batch);
-    }
-    encoder.end_flush();
-    let mut payloads = Vec::new();
-    while let Next::Payload(payload) = queue.try_take() {
-        payloads.push(payload);
-    }
-    (payloads, account)
+    encode_within(config.queue_bytes as usize, config, "00c0ffee00c0ffee", batches)
 }
 
 fn config(url: &str) -> OutputConfig {
