@@ -17,6 +17,8 @@ mod request;
 mod containers;
 mod registration;
 
+mod latest;
+
 mod health;
 mod status;
 mod traffic;
@@ -32,6 +34,7 @@ pub use containers::{
 pub use endpoint::Endpoint;
 pub use error::ApiError;
 pub use health::Health;
+pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, RunningSummary, Seen};
 pub use server::Server;
 pub use status::{Account, OutputStatus, SourceKind, SourceStatus, Status, StatusFeed};
 pub use traffic::{Event, Traffic, TrafficCounts};
