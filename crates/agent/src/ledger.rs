@@ -138,8 +138,10 @@ fn source(
 ) -> SourceStatus {
     SourceStatus {
         source: match line.source.origin {
-            Origin::Container { .. } | Origin::Claimed { .. } => SourceKind::Container,
-            Origin::Listener { .. } => SourceKind::Listener,
+            Origin::Container { .. } | Origin::Claimed { .. } | Origin::Resources { .. } => {
+                SourceKind::Container
+            }
+            Origin::Listener { .. } | Origin::Node | Origin::MesosAgent => SourceKind::Listener,
         },
         container_id: line.source.container_id().cloned(),
         listener: line.source.listener().cloned(),

@@ -1,34 +1,42 @@
+mod body;
+
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) use body::{Body, PIECE, Pieces};
+
+pub(crate) type Answer = Response<Body>;
 
 const JSON: &str = "application/json; charset=UTF-8";
 const TEXT: &str = "text/plain; charset=UTF-8";
 
 /// An answer without a body or its type.
 pub(crate) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Body::default());
     *answer.status_mut() = status;
     answer
 }
 
 /// JSON that is already written; an empty one keeps its type.
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
-    of_type(status, JSON, body.into())
+    of_type(status, JSON, Bytes::from(body).into())
+}
+
+/// JSON that is written as it is sent.
+pub(crate) fn json_in_pieces(pieces: Pieces) -> Answer {
+    of_type(StatusCode::OK, JSON, Body::InPieces(pieces))
 }
 
 /// A text, without a line feed at its end.
 pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    of_type(status, TEXT, body.into())
+    of_type(status, TEXT, body.into().into())
 }
 
 /// The way Go's library says that there is no such path.
 pub(crate) fn no_such_path() -> Answer {
     let body = Bytes::from_static(b"404 page not found\n");
-    let mut answer = of_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body);
+    let mut answer = of_type(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body.into());
     let sniff = HeaderName::from_static("x-content-type-options");
     answer.headers_mut().insert(sniff, HeaderValue::from_static("nosniff"));
     answer
@@ -50,14 +58,15 @@ pub(crate) fn moved_with_page(location: &str) -> Option<Answer> {
         .replace('>', "&gt;")
         .replace('"', "&#34;")
         .replace('\'', "&#39;");
-    *answer.body_mut() = Full::from(format!("<a href=\"{link}\">Moved Permanently</a>.\n\n"));
+    let page = format!("<a href=\"{link}\">Moved Permanently</a>.\n\n");
+    *answer.body_mut() = Bytes::from(page).into();
     set_type(&mut answer, "text/html; charset=utf-8");
     Some(answer)
 }
 
-fn of_type(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+fn of_type(status: StatusCode, content_type: &'static str, body: Body) -> Answer {
     let mut answer = empty(status);
-    *answer.body_mut() = Full::from(body);
+    *answer.body_mut() = body;
     set_type(&mut answer, content_type);
     answer
 }

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whoever samples are charged to: one registration of a container, one shared listener, or one
-/// container id that the clients of a trusted listener named.
+/// container id that the clients of a trusted listener named. Beside these, what is not told by a
+/// client but measured: a container's resources, the node, its Mesos agent.
 ///
 /// Two sources are equal only if they are the same one: a container that is deleted and registered
 /// again is a new source with the same id.
@@ -16,7 +17,7 @@ pub struct Source {
     pub read_as: ReadAs,
 }
 
-/// Where a source's samples come from.
+/// Where a source's samples, or its measurements, come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A registered container: its socket is its identity.
@@ -37,6 +38,16 @@ pub enum Origin {
         /// The id that was claimed.
         container_id: Arc<str>,
     },
+    /// What a container uses, as the node's Mesos agent measures it: nothing that the container
+    /// says itself.
+    Resources {
+        /// The id that Mesos lists it with.
+        container_id: Arc<str>,
+    },
+    /// What this node itself uses.
+    Node,
+    /// What the node's Mesos agent tells of itself.
+    MesosAgent,
 }
 
 /// How a source's lines are read: the settings of its listener.
@@ -79,10 +90,10 @@ impl Source {
     /// The container that its points belong to, if it is known.
     pub fn container_id(&self) -> Option<&Arc<str>> {
         match &self.origin {
-            Origin::Container { container_id } | Origin::Claimed { container_id, .. } => {
-                Some(container_id)
-            }
-            Origin::Listener { .. } => None,
+            Origin::Container { container_id }
+            | Origin::Claimed { container_id, .. }
+            | Origin::Resources { container_id } => Some(container_id),
+            Origin::Listener { .. } | Origin::Node | Origin::MesosAgent => None,
         }
     }
 
@@ -90,7 +101,10 @@ impl Source {
     pub fn listener(&self) -> Option<&Arc<str>> {
         match &self.origin {
             Origin::Listener { listener } | Origin::Claimed { listener, .. } => Some(listener),
-            Origin::Container { .. } => None,
+            Origin::Container { .. }
+            | Origin::Resources { .. }
+            | Origin::Node
+            | Origin::MesosAgent => None,
         }
     }
 }
