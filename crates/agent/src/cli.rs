@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Flags, HttpListen, ListenUrl, OutputUrl};
+use crate::config::{Flags, HttpListen, ListenUrl, OutputUrl, Role};
 use crate::{cat, check, demo, parse};
 
 const EXAMPLES: &str = "\
@@ -73,6 +73,9 @@ pub(crate) struct RunOptions {
     /// Time between flushes: 10s, 500ms, 1m [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = crate::config::parse_duration)]
     flush_interval: Option<Duration>,
+    /// What kind of node this is; on a master /v0 tells nothing of containers [default: agent]
+    #[arg(long, value_name = "ROLE", value_enum)]
+    role: Option<Role>,
 }
 
 impl RunOptions {
@@ -84,6 +87,7 @@ impl RunOptions {
             http: self.http,
             output: self.output.clone(),
             flush_interval: self.flush_interval,
+            role: self.role,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A flag beats the file, the file beats the default. `deploy/weir.toml` documents the keys.
 
+mod api;
 mod containers;
 mod identity;
 mod limits;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use api::{Api, Role};
 pub(crate) use containers::Containers;
 pub(crate) use identity::Identity;
 pub(crate) use limits::Limits;
@@ -68,6 +70,7 @@ pub(crate) struct Config {
     pub(crate) outputs: Vec<Output>,
     pub(crate) limits: Limits,
     pub(crate) http: Http,
+    pub(crate) api: Api,
     pub(crate) log: Log,
 }
 
@@ -100,6 +103,7 @@ impl Default for Config {
             outputs: Vec::new(),
             limits: Limits::default(),
             http: Http::default(),
+            api: Api::default(),
             log: Log::default(),
         }
     }
@@ -113,6 +117,7 @@ pub(crate) struct Flags {
     pub(crate) http: Option<HttpListen>,
     pub(crate) output: Vec<OutputUrl>,
     pub(crate) flush_interval: Option<Duration>,
+    pub(crate) role: Option<Role>,
 }
 
 /// Why a configuration was refused.
@@ -166,6 +171,9 @@ impl Config {
         }
         if let Some(interval) = flags.flush_interval {
             self.flush_interval = interval;
+        }
+        if let Some(role) = flags.role {
+            self.api.role = role;
         }
     }
 

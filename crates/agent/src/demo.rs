@@ -83,6 +83,7 @@ fn config(options: &Options, collector: SocketAddr, dir: &Dir) -> Result<Config>
         http: Some(HttpListen::At(SocketAddr::from(([127, 0, 0, 1], 0)))),
         output: vec![format!("avro+tcp://{collector}").parse()?],
         flush_interval: Some(options.flush_interval),
+        role: None,
     };
     let mut config = Config::load(None, flags)?;
     "warn".clone_into(&mut config.log.level);

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aggregate::{Interval, Part};
+use api::Latest;
 use enrich::Contexts;
 use metric::{Batch, Note, Quantiles, Source, Tally};
 use ship::Outputs;
@@ -35,6 +36,8 @@ pub(crate) struct Flush {
     pub(crate) merge: aggregate::Flush,
     pub(crate) contexts: Contexts,
     pub(crate) outputs: Arc<Outputs>,
+    /// What is read over HTTP, if anything is.
+    pub(crate) latest: Option<Latest>,
     pub(crate) quantiles: Arc<Quantiles>,
     pub(crate) interval: Duration,
     /// Points that may wait for their container's context.
@@ -62,6 +65,7 @@ impl Thread {
             way_out: WayOut {
                 contexts: flush.contexts,
                 outputs: flush.outputs,
+                latest: flush.latest,
                 quantiles: flush.quantiles,
                 next_seq: 0,
                 clashes: HashMap::new(),
@@ -148,6 +152,9 @@ impl Running {
         });
         self.spare = merged.intervals;
         self.way_out.outputs.end_flush();
+        if let Some(latest) = &self.way_out.latest {
+            latest.end_flush();
+        }
         for (source, notes) in merged.notes {
             self.note(source, notes);
         }
@@ -175,6 +182,9 @@ impl Running {
         }
         let source = ended.source.clone();
         self.way_out.offer(WaitingBatch { source, end, datapoints: ended.datapoints });
+        if let Some(latest) = &self.way_out.latest {
+            latest.source_ended(&ended.source);
+        }
         self.note(ended.source, ended.notes);
         self.note_clashes();
     }
@@ -207,6 +217,7 @@ impl Running {
 struct WayOut {
     contexts: Contexts,
     outputs: Arc<Outputs>,
+    latest: Option<Latest>,
     quantiles: Arc<Quantiles>,
     next_seq: i64,
     // Tags that have the name of a label, by source, until they are counted.
@@ -236,6 +247,10 @@ impl WayOut {
             datapoints,
         };
         self.next_seq += batch.len() as i64;
-        self.outputs.offer(&Arc::new(batch));
+        let batch = Arc::new(batch);
+        if let Some(latest) = &self.latest {
+            latest.take_in(&batch);
+        }
+        self.outputs.offer(&batch);
     }
 }

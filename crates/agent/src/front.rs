@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use api::{App, Change, Containers, Endpoint, Health, Hooks, Server, Status, Traffic, Views};
+use api::{
+    App, Change, Containers, Endpoint, Health, Hooks, Latest, Server, Status, Traffic, V0, Views,
+};
 use enrich::{Contexts, Directory, Poller};
 use ingest::Listeners;
 use metric::Source;
@@ -77,8 +79,8 @@ impl Front {
         for server in servers {
             let app = App {
                 registration: Some(front.containers.clone()),
-                views: None,
                 traffic: front.traffic.clone(),
+                ..App::default()
             };
             front.serve(server, app);
         }
@@ -107,8 +109,22 @@ impl Front {
         });
     }
 
-    /// Opens the operator's HTTP listener, if there is to be one.
-    pub(crate) fn serve_http(&mut self, config: &Config, outputs: Arc<Outputs>) -> Result<()> {
+    /// Opens the metrics API's own listeners, and the operator's HTTP listener, if there are to be
+    /// any.
+    pub(crate) fn serve_http(
+        &mut self,
+        config: &Config,
+        outputs: Arc<Outputs>,
+        latest: Option<Latest>,
+    ) -> Result<()> {
+        let v0 = config.api.enabled.then_some(latest).flatten();
+        let v0 = v0.map(|latest| V0 { latest, config: config.to_v0() });
+        if v0.is_some() {
+            for at in &config.api.v0 {
+                let traffic = self.traffic.clone();
+                self.serve(Server::bind(&at.0)?, App { v0: v0.clone(), traffic, ..App::default() });
+            }
+        }
         let HttpListen::At(address) = config.http.listen else { return Ok(()) };
         let endpoint = Endpoint::Tcp { host: address.ip().to_string(), port: address.port() };
         let server = Server::bind(&endpoint)?;
@@ -121,6 +137,7 @@ impl Front {
                 status: self.status.clone(),
                 health: Arc::new(move || health(&listening, &outputs)),
             }),
+            v0,
             traffic: self.traffic.clone(),
         };
         self.serve(server, app);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::{Account, Containers, OutputStatus, SourceKind, SourceStatus, Status, Traffic};
+use api::{Account, Containers, Latest, OutputStatus, SourceKind, SourceStatus, Status, Traffic};
 use ingest::{Address, Listeners};
 use metric::{Counts, Origin, Source};
 use ship::{OutputLedger, Outputs};
@@ -27,6 +27,7 @@ pub(crate) struct Ledger {
     pub(crate) containers: Containers,
     pub(crate) outputs: Arc<Outputs>,
     pub(crate) waiting_points: Arc<AtomicU64>,
+    pub(crate) latest: Option<Latest>,
     pub(crate) traffic: Arc<Traffic>,
 }
 
@@ -81,6 +82,7 @@ impl Ledger {
             waiting: self.waiting_points.load(Ordering::Relaxed),
             outputs: self.outputs.ledgers().into_iter().map(output).collect(),
             containers: self.containers.counts(),
+            latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
         }
     }

@@ -11,7 +11,7 @@
 //!  enrich      who each source is: container -> task, framework, labels, agent, cluster
 //!       |      = Batch, shared as Arc
 //!  ship        for each output: encode -> queue -> send
-//!  api         HTTP: container registration, health, status
+//!  api         HTTP: container registration, the newest values, health, status
 //! ```
 //! It starts back to front, so that what can refuse to start does so before a datagram is taken,
 //! with one exception: the known containers' ports and the registration come first of all, because
@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use aggregate::{Shard, ShardConfig};
 use anyhow::Result;
+use api::Latest;
 use enrich::Contexts;
 use ingest::Listeners;
 use ship::Outputs;
@@ -63,12 +64,14 @@ impl Pipeline {
         let claims = Claims::new(config.limits.trusted_sources);
         let new_shard = |number| Shard::new(ShardConfig { number, ..ShardConfig::default() });
         let workers = worker::Pool::start(receivers, new_shard, &claims, &ended)?;
+        let latest = config.to_latest().map(Latest::new);
         let waiting_points = Arc::new(AtomicU64::new(0));
         let flush = Flush {
             workers: workers.handles(),
             merge: aggregate::Flush::new(config.to_flush()),
             contexts,
             outputs: outputs.clone(),
+            latest: latest.clone(),
             quantiles: config.to_quantiles(),
             interval: config.flush_interval,
             waiting_limit: config.limits.waiting_points,
@@ -83,12 +86,13 @@ impl Pipeline {
             containers: front.containers.clone(),
             outputs: outputs.clone(),
             waiting_points,
+            latest: latest.clone(),
             traffic: front.traffic.clone(),
         });
         front.follow_mesos(poller, retired);
 
         // Last what lets anybody speak.
-        front.serve_http(config, outputs.clone())?;
+        front.serve_http(config, outputs.clone(), latest)?;
         let shared = shared::open(config, &listeners)?;
         front.all_listeners_are_open();
         Ok(Self { front, shared, workers, flush, outputs, _data_dir: data_dir })

@@ -19,8 +19,8 @@ pub(crate) fn empty(status: StatusCode) -> Answer {
 }
 
 /// JSON that is already written; an empty one keeps its type.
-pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Answer {
-    of_type(status, JSON, Bytes::from(body).into())
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    of_type(status, JSON, body.into().into())
 }
 
 /// JSON that is written as it is sent.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::answer::{self, Answer};
 use crate::request::{Request, Unread};
-use crate::{Containers, Event, Health, Status, StatusFeed, Traffic, registration};
+use crate::{Containers, Event, Health, Status, StatusFeed, Traffic, V0, registration};
 
 /// How long a reader of the status waits for it.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
@@ -18,15 +18,19 @@ const INDEX: &str = "weir, a StatsD agent
 
 /status.json  every count, by container, listener and output
 /healthz      200 when the listeners are open
-/readyz       200 when the outputs are up, too";
+/readyz       200 when the outputs are up, too
+/v0           the newest values, as DC/OS's metrics API: /v0/node, /v0/containers,
+              /v0/containers/ID, /v0/containers/ID/app, /v0/ping";
 
 /// What a server answers. A clone is another handle to the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct App {
     /// The registration of containers, if this server has it.
     pub registration: Option<Containers>,
     /// Health and status, if this server has them.
     pub views: Option<Views>,
+    /// The metrics API, if this server has it.
+    pub v0: Option<V0>,
     /// Where what happens is counted.
     pub traffic: Arc<Traffic>,
 }
@@ -59,6 +63,11 @@ impl App {
                 return answer::empty(StatusCode::METHOD_NOT_ALLOWED);
             }
             return views.show(view).await;
+        }
+        if let Some(v0) = &self.v0
+            && let Some(answer) = v0.answer(method, uri).await
+        {
+            return answer;
         }
         let Some(containers) = &self.registration else {
             return answer::no_such_path();

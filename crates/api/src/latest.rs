@@ -63,7 +63,6 @@ struct Shared {
     config: LatestConfig,
     start: Instant,
     roll: RwLock<Roll>,
-    hasher: RandomState,
     /// Series that are held, in all, and running totals of series that are not.
     series: AtomicUsize,
     totals: AtomicUsize,
@@ -103,7 +102,6 @@ impl Latest {
             config,
             start: Instant::now(),
             roll: RwLock::default(),
-            hasher: RandomState::default(),
             series: AtomicUsize::new(0),
             totals: AtomicUsize::new(0),
             left_out: AtomicU64::new(0),
@@ -182,13 +180,12 @@ impl Latest {
     }
 
     fn moment(&self) -> Moment<'_> {
-        let Shared { config, start, hasher, series, totals, left_out, .. } = &*self.0;
+        let Shared { config, start, series, totals, left_out, .. } = &*self.0;
         Moment {
             now: ticks(start.elapsed()),
             expiry: ticks(config.expiry),
             total_expiry: ticks(config.total_expiry),
             most_series: config.most_series,
-            hasher,
             series,
             totals,
             left_out,

@@ -12,12 +12,14 @@ mod server;
 
 mod answer;
 mod app;
+mod path;
 mod request;
 
 mod containers;
 mod registration;
 
 mod latest;
+mod v0;
 
 mod health;
 mod status;
@@ -38,3 +40,4 @@ pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, Runnin
 pub use server::Server;
 pub use status::{Account, OutputStatus, SourceKind, SourceStatus, Status, StatusFeed};
 pub use traffic::{Event, Traffic, TrafficCounts};
+pub use v0::{Names, NotANumber, Role, V0, V0Config};

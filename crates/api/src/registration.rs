@@ -50,9 +50,7 @@ pub(crate) async fn answer(
             }
         }
         Place::One(id) => match std::str::from_utf8(&id) {
-            Ok(known) if containers.remove(known).await => {
-                answer::json(StatusCode::ACCEPTED, Vec::new())
-            }
+            Ok(known) if containers.remove(known).await => answer::json(StatusCode::ACCEPTED, ""),
             _ => not_found(&id),
         },
         Place::Nowhere => answer::no_such_path(),

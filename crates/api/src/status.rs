@@ -5,7 +5,7 @@ use metric::Counts;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{ContainersCounts, TrafficCounts};
+use crate::{ContainersCounts, LatestCounts, TrafficCounts};
 
 /// The whole account of the process, as `/status.json` shows it. Times are in unix milliseconds.
 ///
@@ -32,6 +32,8 @@ pub struct Status {
     pub outputs: Vec<OutputStatus>,
     /// How the registry of containers fares.
     pub containers: ContainersCounts,
+    /// What is held for the readers of the newest values.
+    pub latest: LatestCounts,
     /// What happened at the API's sockets.
     pub http: TrafficCounts,
 }
@@ -137,6 +139,7 @@ mod tests {
             waiting: 5,
             outputs: vec![output],
             containers: ContainersCounts::default(),
+            latest: LatestCounts { series: 9, left_out: 1 },
             http: TrafficCounts::default(),
         };
         let written = serde_json::to_string(&status).unwrap();
@@ -150,7 +153,7 @@ mod tests {
             r#","ended":{"received":"#,
             r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
             r#""containers":{"registered":0,"#,
-            r#""refused":{"too_many":0,"no_port":0}},"http":{"connections":0,"#,
+            r#""refused":{"too_many":0,"no_port":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
         ];
         assert!(in_order.is_sorted_by_key(|text| place(text)));
         assert_eq!(

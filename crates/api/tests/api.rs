@@ -18,3 +18,6 @@ mod socket;
 
 #[path = "api/views.rs"]
 mod views;
+
+#[path = "api/v0.rs"]
+mod v0;

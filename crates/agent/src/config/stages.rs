@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use aggregate::FlushConfig;
-use api::ContainersConfig;
+use api::{ContainersConfig, LatestConfig, V0Config};
 use enrich::{Credentials, IdentityConfig, LabelRules, MesosConfig, Reconcile};
 use metric::Quantiles;
 use ship::OutputConfig;
@@ -87,6 +87,25 @@ impl Config {
             total_expiry: self.total_expiry,
             quantiles: self.to_quantiles(),
             ..FlushConfig::default()
+        }
+    }
+
+    /// Where the newest values are kept, if anybody is to read them.
+    pub(crate) fn to_latest(&self) -> Option<LatestConfig> {
+        self.api.enabled.then(|| LatestConfig {
+            expiry: self.to_v0().expiry,
+            total_expiry: self.total_expiry,
+            ..LatestConfig::default()
+        })
+    }
+
+    /// A series that is told at every flush is never missing between two.
+    pub(crate) fn to_v0(&self) -> V0Config {
+        V0Config {
+            role: self.api.role.into(),
+            names: self.api.names.into(),
+            nan: self.api.nan.into(),
+            expiry: self.api.expiry.max(self.flush_interval * 2),
         }
     }
 

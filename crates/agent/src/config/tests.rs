@@ -63,6 +63,13 @@ fn the_effective_configuration_is_accepted_again_and_is_the_same() {
         codec = "zstd"
         [http]
         listen = "none"
+        [api]
+        v0 = ["unix:/run/dcos/telegraf-dcos-metrics.sock", "tcp:127.0.0.1:9000"]
+        role = "master"
+        names = "dcos-1.11"
+        nan = "string"
+        expiry = "1m"
+        enabled = false
         "#,
     )
     .unwrap();
@@ -89,6 +96,7 @@ fn flags_beat_the_file() {
         flush_interval: Some(Duration::from_secs(1)),
         http: Some(HttpListen::None),
         data_dir: Some("/d".into()),
+        role: Some(Role::Master),
     };
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(
@@ -103,6 +111,7 @@ fn flags_beat_the_file() {
     assert_eq!(config.listeners[0].url.to_string(), "udp://127.0.0.1:1");
     assert_eq!(config.outputs.len(), 1);
     assert_eq!(config.http.listen, HttpListen::None);
+    assert_eq!(config.api.role, Role::Master);
 }
 
 #[test]
@@ -116,6 +125,8 @@ fn an_error_says_where_and_what_was_expected() {
         ("[containers]\non_failure = \"404\"", ["line 2", "404", "500"]),
         ("[[output]]\nurl = \"kafka://x\"", ["line 2", "kafka://x", "avro+tcp://"]),
         ("[http]\nlisten = \"here\"", ["line 2", "here", "127.0.0.1:8126"]),
+        ("[api]\nnan = \"null\"", ["line 2", "null", "omit"]),
+        ("[api]\nnames = \"dcos-2.0\"", ["line 2", "dcos-2.0", "dcos-1.12"]),
         ("flush_interval = \"1ms\"", ["FILE", "flush_interval", "100ms"]),
         ("quantiles = [1.0]", ["FILE", "quantiles", "below 1"]),
         ("[[listener]]\n[[listener]]", ["FILE", "udp://127.0.0.1:8125", "twice"]),

@@ -20,6 +20,7 @@ pub struct Held {
     source: Arc<Source>,
     number: u64,
     start: Instant,
+    hasher: RandomState,
     /// When its last batch came.
     last: AtomicU32,
     has_ended: AtomicBool,
@@ -68,7 +69,6 @@ pub(super) struct Moment<'a> {
     pub(super) expiry: Tick,
     pub(super) total_expiry: Tick,
     pub(super) most_series: usize,
-    pub(super) hasher: &'a RandomState,
     pub(super) series: &'a AtomicUsize,
     pub(super) totals: &'a AtomicUsize,
     pub(super) left_out: &'a AtomicU64,
@@ -81,10 +81,6 @@ impl Moment<'_> {
 
     fn has_total(&self, last: Tick) -> bool {
         self.now.saturating_sub(last) < self.total_expiry
-    }
-
-    fn hash(&self, key: &SeriesKey) -> u64 {
-        self.hasher.hash_one(key.as_bytes())
     }
 
     fn is_full(&self) -> bool {
@@ -102,6 +98,7 @@ impl Held {
             source,
             number,
             start,
+            hasher: RandomState::default(),
             last: AtomicU32::new(0),
             has_ended: AtomicBool::new(false),
             was_told_last: AtomicBool::new(false),
@@ -164,6 +161,14 @@ impl Held {
         from + PIECE < told.series.len()
     }
 
+    /// Whether a value of this series was seen within `expiry`.
+    pub fn has(&self, key: &SeriesKey, expiry: Duration) -> bool {
+        let told = self.told();
+        let is_it = |place: &u32| told.series[*place as usize].key == *key;
+        let place = told.places.find(hash_of(&self.hasher, key), is_it);
+        place.is_some_and(|place| self.since(told.series[*place as usize].last) <= ticks(expiry))
+    }
+
     pub(super) fn order(&self) -> (Option<Arc<str>>, u64) {
         (self.source.container_id().cloned(), self.number)
     }
@@ -184,7 +189,7 @@ impl Held {
             told.forget_quantiles();
         }
         for datapoint in &batch.datapoints {
-            told.take_in(datapoint, batch.end_ms, moment);
+            told.take_in(datapoint, batch.end_ms, &self.hasher, moment);
         }
     }
 
@@ -197,7 +202,7 @@ impl Held {
             *told = Told::default();
             return true;
         }
-        told.tidy(moment);
+        told.tidy(&self.hasher, moment);
         if self.has_ended() {
             // Nothing comes that they could be added to.
             moment.totals.fetch_sub(told.totals.len(), Ordering::Relaxed);
@@ -220,11 +225,17 @@ impl Held {
 }
 
 impl Told {
-    fn take_in(&mut self, datapoint: &Datapoint, end_ms: i64, moment: Moment<'_>) {
+    fn take_in(
+        &mut self,
+        datapoint: &Datapoint,
+        end_ms: i64,
+        hasher: &RandomState,
+        moment: Moment<'_>,
+    ) {
         let flush = seconds(end_ms / 1000);
         // A time to come is not believed: it would outlast all that comes after it.
         let at = datapoint.timestamp.map_or(flush, |own| seconds(own).min(flush));
-        let hash = moment.hash(&datapoint.key);
+        let hash = hash_of(hasher, &datapoint.key);
         let Self { series, places, totals, .. } = self;
         let is_it = |place: &u32| series[*place as usize].key == datapoint.key;
         if let Some(place) = places.find(hash, is_it) {
@@ -256,7 +267,7 @@ impl Told {
         let (key, number) = (datapoint.key.clone(), self.next_number);
         self.next_number += 1;
         series.push(Series { key, newest, number, last: moment.now, at });
-        places.insert_unique(hash, place, |place| moment.hash(&series[*place as usize].key));
+        places.insert_unique(hash, place, |place| hash_of(hasher, &series[*place as usize].key));
         moment.series.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -268,7 +279,7 @@ impl Told {
         }
     }
 
-    fn tidy(&mut self, moment: Moment<'_>) {
+    fn tidy(&mut self, hasher: &RandomState, moment: Moment<'_>) {
         let before = self.totals.len();
         self.totals.retain(|_, totals| moment.has_total(totals.last));
         moment.totals.fetch_sub(before - self.totals.len(), Ordering::Relaxed);
@@ -282,7 +293,8 @@ impl Told {
             let is_live = moment.is_live(series.last);
             if !is_live && let Newest::Summary(summary) = &series.newest {
                 let (count, sum) = (summary.count(), summary.sum());
-                keep(totals, Totals { count, sum, last: series.last }, &series.key, moment);
+                let hash = hash_of(hasher, &series.key);
+                keep(totals, hash, Totals { count, sum, last: series.last }, moment);
             }
             is_live
         });
@@ -291,9 +303,9 @@ impl Told {
         places.clear();
         places.shrink_to(series.len(), |_| 0);
         for (place, of_it) in series.iter().enumerate() {
-            let hash = moment.hash(&of_it.key);
+            let hash = hash_of(hasher, &of_it.key);
             places.insert_unique(hash, place as u32, |place| {
-                moment.hash(&series[*place as usize].key)
+                hash_of(hasher, &series[*place as usize].key)
             });
         }
         if totals.len() < totals.capacity() / 4 {
@@ -304,13 +316,12 @@ impl Told {
 
 fn keep(
     kept: &mut HashMap<u64, Totals, RandomState>,
+    hash: u64,
     totals: Totals,
-    key: &SeriesKey,
     moment: Moment<'_>,
 ) {
     let has_room = moment.totals.load(Ordering::Relaxed) < moment.most_series;
-    if has_room && moment.has_total(totals.last) && kept.insert(moment.hash(key), totals).is_none()
-    {
+    if has_room && moment.has_total(totals.last) && kept.insert(hash, totals).is_none() {
         moment.totals.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -337,6 +348,10 @@ impl Series {
             self.at = at;
         }
     }
+}
+
+fn hash_of(hasher: &RandomState, key: &SeriesKey) -> u64 {
+    hasher.hash_one(key.as_bytes())
 }
 
 fn seconds(unix: i64) -> u32 {

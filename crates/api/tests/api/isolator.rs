@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::{App, ContainersConfig, Endpoint, Event, OnFailure, Server};
@@ -178,8 +177,7 @@ async fn the_isolator_is_answered_over_tcp_too() {
     let rig = Rig::new(config());
     let server = Server::bind(&"tcp:127.0.0.1:0".parse().unwrap()).unwrap();
     let Endpoint::Tcp { host, port } = server.endpoint().clone() else { panic!("no TCP") };
-    let app =
-        App { registration: Some(rig.containers.clone()), views: None, traffic: Arc::default() };
+    let app = App { registration: Some(rig.containers.clone()), ..App::default() };
     tokio::spawn(server.serve(app, CancellationToken::new()));
 
     let mut stream = TcpStream::connect((host, port)).await.unwrap();

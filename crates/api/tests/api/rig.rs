@@ -246,11 +246,7 @@ impl Served {
     }
 
     pub(crate) fn registration(containers: &Containers) -> Self {
-        Self::start(App {
-            registration: Some(containers.clone()),
-            views: None,
-            traffic: Arc::default(),
-        })
+        Self::start(App { registration: Some(containers.clone()), ..App::default() })
     }
 
     pub(crate) async fn send(&self, request: &str) -> String {

@@ -2,7 +2,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::Arc;
 
 use api::{ApiError, App, Endpoint, Server};
 use tempfile::TempDir;
@@ -69,7 +68,7 @@ async fn a_missing_directory_is_named() {
 async fn a_stopped_server_removes_its_socket_file_and_no_other() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
-    let app = || App { registration: None, views: None, traffic: Arc::default() };
+    let app = || App::default();
     let stopped = CancellationToken::new();
     stopped.cancel();
     bind(&path).unwrap().serve(app(), stopped.clone()).await;

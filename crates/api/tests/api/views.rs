@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::{
-    Account, App, ContainersCounts, Health, OutputStatus, SourceKind, SourceStatus, Status,
-    TrafficCounts, Views,
+    Account, App, ContainersCounts, Health, LatestCounts, OutputStatus, SourceKind, SourceStatus,
+    Status, TrafficCounts, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,6 +39,7 @@ fn status(sources: usize) -> Status {
             removed_files: 0,
         }],
         containers: ContainersCounts::default(),
+        latest: LatestCounts::default(),
         http: TrafficCounts::default(),
     }
 }
@@ -57,7 +58,7 @@ fn views(health: &Arc<Mutex<Health>>) -> (Views, Asked) {
 }
 
 fn app(views: Views) -> App {
-    App { registration: None, views: Some(views), traffic: Arc::default() }
+    App { views: Some(views), ..App::default() }
 }
 
 fn get(path: &str) -> String {
