@@ -243,7 +243,7 @@ pub(crate) fn ask(
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    if !head.contains("transfer-encoding: chunked") {
+    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
         return (status, body.to_owned());
     }
     (status, unchunk(body))
