@@ -90,6 +90,25 @@ fn a_series_has_its_newest_value_in_the_order_in_which_it_first_came() {
 }
 
 #[test]
+fn a_series_is_found_whatever_comes_before_and_after_it() {
+    let (latest, source) = (latest(LatestConfig::default()), container("a"));
+    let all: Vec<_> = (0..6).map(|i| gauge(&format!("g{i}"), 0.0)).collect();
+    let flush = |places: &[usize], level: f64| {
+        // The very keys of the first flush, as the intake has them.
+        let point = |place: &usize| Datapoint { value: Value::Gauge(level), ..all[*place].clone() };
+        latest.take_in(&batch(&source, 1000, places.iter().map(point).collect()));
+        shown(&latest).join(" ").replace("@1", "")
+    };
+    assert_eq!(flush(&[0, 1, 2, 3, 4, 5], 1.0), "g0=1 g1=1 g2=1 g3=1 g4=1 g5=1");
+    assert_eq!(flush(&[0, 1, 2, 3, 4, 5], 2.0), "g0=2 g1=2 g2=2 g3=2 g4=2 g5=2");
+    assert_eq!(flush(&[1, 2, 4, 5, 0], 3.0), "g0=3 g1=3 g2=3 g3=2 g4=3 g5=3");
+    assert_eq!(flush(&[3, 3, 0], 4.0), "g0=4 g1=3 g2=3 g3=4 g4=3 g5=3");
+    // The same series in another allocation.
+    latest.take_in(&batch(&source, 1000, vec![gauge("g1", 5.0), all[2].clone()]));
+    assert_eq!(flush(&[], 0.0), "g0=4 g1=5 g2=0 g3=4 g4=3 g5=3");
+}
+
+#[test]
 fn a_value_with_a_time_of_its_own_does_not_replace_a_newer_one() {
     let (latest, source) = (latest(LatestConfig::default()), container("a"));
     let points = vec![at(9, gauge("g", 1.0)), at(8, gauge("g", 2.0)), gauge("h", 3.0)];
