@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use metric::{Batch, Source};
+use metric::{Batch, Origin, Source};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -114,10 +114,19 @@ impl Latest {
         self.held(&batch.source).take_in(batch, self.moment());
     }
 
-    /// Nothing more comes of this source; something that comes all the same begins it anew.
+    /// Nothing more comes of this source, and where it is a container, of what that used. Something
+    /// that comes all the same begins it anew.
     pub fn source_ended(&self, source: &Source) {
+        let at_once = !self.0.config.keeps_ended;
         if let Some(held) = self.roll().by_source.get(source) {
-            held.end(!self.0.config.keeps_ended);
+            held.end(at_once);
+        }
+        if let Origin::Container { container_id } = &source.origin {
+            for held in self.of_container(container_id) {
+                if matches!(held.source().origin, Origin::Resources { .. }) {
+                    held.end(at_once);
+                }
+            }
         }
     }
 

@@ -338,8 +338,11 @@ async fn a_container_that_is_gone_is_gone_and_one_that_came_back_is_there() {
     let served = serve(&latest, V0Config::default());
     let (before, after) = (container("a"), container("a"));
     latest.take_in(&batch(&before, of_node(), vec![gauge("g", &[], 1.0), gauge("old", &[], 1.0)]));
+    let uses = vec![gauge("container.processes", &[], 1.0)];
+    latest.take_in(&batch(&resources("a"), of_node(), uses));
     latest.source_ended(&before);
     assert_eq!(get(&served, "/v0/containers").await.body, "[]\n");
+    assert_eq!(get(&served, "/v0/containers/a").await.status, 204);
     assert_eq!(get(&served, "/v0/containers/a/app").await.status, 204);
     latest.take_in(&batch(&after, of_node(), vec![gauge("g", &[], 2.0)]));
     let answer = get(&served, "/v0/containers/a/app").await;
