@@ -97,5 +97,5 @@ impl RunningSummary {
 
 // A sum of finite numbers that overflows stays at the largest, as a counter's total does.
 fn bounded(sum: f64) -> f64 {
-    if sum.is_nan() { sum } else { sum.clamp(f64::MIN, f64::MAX) }
+    sum.clamp(f64::MIN, f64::MAX)
 }
