@@ -156,7 +156,9 @@ fn an_apps_tags_and_dimensions_are_those_that_dcos_tells_of_its_task() {
     ];
     let ports = cases.clone().map(|(id, ..)| agent.register(id));
     mesos.told();
-    ports.into_iter().for_each(|port| send(port, "a:1|c"));
+    for port in ports {
+        send(port, "a:1|c");
+    }
     for (id, task_name, tags) in cases {
         let app = v0.get_when(&format!("/v0/containers/{id}/app"), |_| true);
         let point = datapoint(&app, "a").unwrap();
