@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metric::{Datapoint, Kind, Quantiles, Sample, SeriesKey, Source, Summary, Value, Values};
+use metric::{
+    Datapoint, Kind, Quantiles, Sample, SeriesKey, Source, Summary, UnixMillis, Value, Values,
+};
 
 use crate::FlushConfig;
 
@@ -135,7 +137,8 @@ impl Series {
             } else {
                 Value::Gauge(value)
             };
-            told.push(Datapoint { key, timestamp: Some(timestamp), value });
+            let timestamp = Some(UnixMillis::from_secs(timestamp));
+            told.push(Datapoint { key, timestamp, value });
         }
         let running = std::mem::take(&mut self.running);
         for (key, level) in &self.levels {

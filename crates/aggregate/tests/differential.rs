@@ -12,7 +12,7 @@ use aggregate::{
 };
 use metric::{
     Datapoint, Kind, Note, Notes, Origin, ReadAs, Sample, SeriesKey, Source, Spelling, Summary,
-    Tag, Value, Values,
+    Tag, UnixMillis, Value, Values,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -417,7 +417,7 @@ fn section(tags: &[(&str, &str)], spelled: &Spelled) -> String {
 
 type Told = Vec<(Arc<Source>, Vec<Datapoint>)>;
 
-fn by_series(told: Told) -> HashMap<(Arc<Source>, SeriesKey, Option<i64>), Value> {
+fn by_series(told: Told) -> HashMap<(Arc<Source>, SeriesKey, Option<UnixMillis>), Value> {
     let mut values = HashMap::new();
     for (source, datapoints) in told {
         for Datapoint { key, timestamp, value } in datapoints {

@@ -5,8 +5,11 @@ use serde_json::value::RawValue;
 use crate::labels::cut;
 
 mod lenient;
+mod statistics;
 
+pub(crate) use lenient::Numbers;
 use lenient::{Entries, Lenient};
+pub(crate) use statistics::Statistics;
 
 /// What `GET_STATE` says.
 #[derive(Debug, Default)]
@@ -55,6 +58,8 @@ pub(crate) struct Listed {
     pub(crate) framework_id: String,
     pub(crate) executor_id: String,
     pub(crate) executor_name: String,
+    /// Its resource statistics as they stand, for [`Statistics::read`].
+    pub(crate) statistics: Option<Box<RawValue>>,
 }
 
 /// What `GET_AGENT` says.
@@ -130,6 +135,7 @@ pub(crate) fn containers(body: &[u8]) -> Result<Containers, String> {
             framework_id: container.framework_id.0.value,
             executor_id: container.executor_id.0.value,
             executor_name: container.executor_name.0,
+            statistics: container.resource_statistics,
         })
     });
     Ok(Containers { listed: listed.collect(), unread })
@@ -141,6 +147,11 @@ pub(crate) fn agent(body: &[u8]) -> Result<Agent, String> {
     let answer: GetAgent = object(read(&text, "GET_AGENT")?.get_agent)?;
     let info = answer.agent_info.0;
     Ok(Agent { id: info.id.0.value, hostname: info.hostname.0 })
+}
+
+/// Reads a `/metrics/snapshot`: its numbers. What is none is as if it were not there.
+pub(crate) fn snapshot(body: &[u8]) -> Result<Numbers, String> {
+    serde_json::from_str(&String::from_utf8_lossy(body)).map_err(unreadable)
 }
 
 fn read<'a>(text: &'a str, kind: &str) -> Result<Answer<'a>, String> {
@@ -291,6 +302,7 @@ struct ContainerAnswer {
     framework_id: Lenient<Id>,
     executor_id: Lenient<Id>,
     executor_name: Text,
+    resource_statistics: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]

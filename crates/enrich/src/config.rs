@@ -21,6 +21,12 @@ pub struct Config {
     pub every: Duration,
     /// Which containers are retired without a DELETE; `None`: none.
     pub reconcile: Option<Reconcile>,
+    /// Between two looks at what containers use; up to an eighth is added where that makes it one
+    /// with a refresh. `None`: none. Default 60 s.
+    pub resources: Option<Duration>,
+    /// Between two looks at the agent's own metrics; up to a tenth is added. `None`, the default:
+    /// none.
+    pub snapshot: Option<Duration>,
 }
 
 /// When a container is taken for gone whose DELETE never came.
@@ -48,6 +54,8 @@ impl Default for Config {
             burst: 4,
             every: Duration::from_secs(5),
             reconcile: Some(Reconcile::default()),
+            resources: Some(Duration::from_mins(1)),
+            snapshot: None,
         }
     }
 }

@@ -59,6 +59,33 @@ pub struct Health {
     pub labels_left_out: u64,
     /// Containers that Mesos has told nothing of, or not all that is to be expected.
     pub incomplete: usize,
+    /// How looking at what containers use goes.
+    pub resources: PollHealth,
+    /// How asking for the agent's own metrics goes.
+    pub snapshot: PollHealth,
+}
+
+/// How a regular look at something goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PollHealth {
+    /// Looks, whatever came of them.
+    pub polls: u64,
+    /// Those of them that told nothing: refused, cut off, or not answered in time.
+    pub failures: u64,
+    /// Measurements that were too many, named like another, or without a usable name or number.
+    pub left_out: u64,
+    /// What went wrong last; nothing after a look in which nothing did.
+    pub last_error: Option<String>,
+}
+
+impl PollHealth {
+    /// Notes how a look went.
+    pub fn note<T, E: std::fmt::Display>(&mut self, look: &Result<T, E>, left_out: u64) {
+        self.polls += 1;
+        self.failures += u64::from(look.is_err());
+        self.left_out += left_out;
+        self.last_error = look.as_ref().err().map(ToString::to_string);
+    }
 }
 
 /// The contexts of all sources. A clone is another handle to the same ones.
@@ -250,6 +277,23 @@ impl Contexts {
         }
     }
 
+    /// Mesos lists these containers, registered or not: their contexts are kept.
+    pub(crate) fn listed<'a>(&self, container_ids: impl Iterator<Item = &'a str>) {
+        let now = Instant::now();
+        for container_id in container_ids {
+            if let Some(mut entry) = self.0.entries.get_mut(container_id) {
+                entry.heard_of(now);
+            } else {
+                self.0.claim(container_id.into(), Entry::new(Life::Claimed(now), None));
+            }
+        }
+    }
+
+    /// Notes how looks at what Mesos measures went.
+    pub(crate) fn measured(&self, note: impl FnOnce(&mut Health)) {
+        note(&mut lock(&self.0.health));
+    }
+
     /// Notes how a poll went.
     pub(crate) fn polled(&self, failed: bool, error: Option<String>) {
         let mut health = lock(&self.0.health);
@@ -302,16 +346,24 @@ impl Shared {
         let first_look = self.asks.then_some(now);
         let mut entry = Entry::new(Life::Claimed(now), first_look);
         let (context, _) = entry.context(container_id, node, self.asks, now);
-        let has_room = self.claimed.load(Ordering::Relaxed) < CLAIMED;
-        if check_container_id(container_id).is_err() || !has_room {
+        if !self.claim(Arc::clone(container_id), entry) {
             return Context { known: true, ..context };
-        }
-        if let Slot::Vacant(slot) = self.entries.entry(Arc::clone(container_id)) {
-            slot.insert(entry);
-            self.claimed.fetch_add(1, Ordering::Relaxed);
         }
         self.want(first_look);
         context
+    }
+
+    // Keeps an entry for a container that nobody registered, if there is room.
+    fn claim(&self, container_id: Arc<str>, entry: Entry) -> bool {
+        let has_room = self.claimed.load(Ordering::Relaxed) < CLAIMED;
+        if check_container_id(&container_id).is_err() || !has_room {
+            return false;
+        }
+        if let Slot::Vacant(slot) = self.entries.entry(container_id) {
+            slot.insert(entry);
+            self.claimed.fetch_add(1, Ordering::Relaxed);
+        }
+        true
     }
 
     fn want(&self, due: Option<Instant>) {

@@ -3,13 +3,14 @@
 //!
 //! [`Contexts`] answers for each source, at any time and without waiting. What it answers comes
 //! from the [`Identity`] of this node and from the Mesos agent, which [`Poller`] asks whenever a
-//! container is new and now and then besides. [`Directory`] is where registered containers
+//! container is new and now and then besides. What the agent has [`Measured`] comes along. [`Directory`] is where registered containers
 //! outlive the process, and [`container_of`] names the container of a process.
 #![forbid(unsafe_code)]
 
 mod contexts;
 
 mod poller;
+mod resources;
 
 mod identity;
 mod mesos;
@@ -25,7 +26,7 @@ mod config;
 mod error;
 
 pub use config::{Config, Reconcile};
-pub use contexts::{Context, Contexts, Health};
+pub use contexts::{Context, Contexts, Health, PollHealth};
 pub use directory::{Directory, Loaded};
 pub use error::Error;
 pub use identity::{Identity, IdentityConfig};
@@ -33,3 +34,4 @@ pub use labels::LabelRules;
 pub use mesos::{Credentials, MesosConfig};
 pub use peer::{container_in, container_of};
 pub use poller::Poller;
+pub use resources::Measured;

@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Certificate, Client, StatusCode, Url};
 
 use crate::Error;
-use crate::answer::{self, Agent, Containers, State};
+use crate::answer::{self, Agent, Containers, Numbers, State};
 use crate::directory::read_bounded;
 
 mod credentials;
@@ -57,10 +57,12 @@ impl fmt::Debug for MesosConfig {
     }
 }
 
-/// Asks the agent's v1 operator API, one call at a time, over connections that are used again.
+/// Asks the agent's v1 operator API and its metrics, one call at a time, over connections that are
+/// used again.
 pub(crate) struct Mesos {
     client: Client,
-    endpoint: Url,
+    api: Url,
+    snapshot: Url,
     session: Session,
     answer_bytes: usize,
 }
@@ -77,6 +79,7 @@ enum Call {
     State,
     Containers,
     Agent,
+    Snapshot,
 }
 
 impl Call {
@@ -85,11 +88,14 @@ impl Call {
             Self::State => "GET_STATE",
             Self::Containers => "GET_CONTAINERS",
             Self::Agent => "GET_AGENT",
+            Self::Snapshot => "/metrics/snapshot",
         }
     }
 
     fn body(self) -> &'static str {
         match self {
+            // It is a GET.
+            Self::Snapshot => "",
             Self::State => r#"{"type":"GET_STATE"}"#,
             Self::Containers => {
                 r#"{"type":"GET_CONTAINERS","get_containers":{"show_nested":true,"show_standalone":true}}"#
@@ -105,15 +111,28 @@ impl Call {
 
 impl Mesos {
     pub(crate) fn new(config: &MesosConfig) -> Result<Self, Error> {
-        let mut endpoint = Url::parse(&config.url).map_err(|_| Error::Url)?;
-        if !matches!(endpoint.scheme(), "http" | "https") {
+        let base = Url::parse(&config.url).map_err(|_| Error::Url)?;
+        if !matches!(base.scheme(), "http" | "https") {
             return Err(Error::Url);
         }
-        let path = format!("{}/api/v1", endpoint.path().trim_end_matches('/'));
-        endpoint.set_path(&path);
-        let client = client(config, endpoint.scheme() == "https")?;
+        let at = |path| {
+            let mut url = base.clone();
+            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+            url
+        };
+        let client = client(config, base.scheme() == "https")?;
         let session = Session::new(config.credentials.clone());
-        Ok(Self { client, endpoint, session, answer_bytes: config.answer_bytes })
+        let mut snapshot = at("/metrics/snapshot");
+        // What takes the agent longer is left out of its answer, which so comes in time.
+        let share = format!("{}ms", (config.timeout / 2).as_millis().max(1));
+        snapshot.query_pairs_mut().append_pair("timeout", &share);
+        Ok(Self {
+            client,
+            api: at("/api/v1"),
+            snapshot,
+            session,
+            answer_bytes: config.answer_bytes,
+        })
     }
 
     pub(crate) async fn state(&mut self) -> Result<State, Error> {
@@ -126,6 +145,10 @@ impl Mesos {
 
     pub(crate) async fn agent(&mut self) -> Result<Agent, Error> {
         self.call(Call::Agent, answer::agent).await
+    }
+
+    pub(crate) async fn snapshot(&mut self) -> Result<Numbers, Error> {
+        self.call(Call::Snapshot, answer::snapshot).await
     }
 
     async fn call<T: Send + 'static>(
@@ -147,12 +170,15 @@ impl Mesos {
     }
 
     async fn ask(&mut self, call: Call) -> Result<(StatusCode, Vec<u8>), Error> {
-        let mut request = self
-            .client
-            .post(self.endpoint.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json")
-            .body(call.body());
+        let request = match call {
+            Call::Snapshot => self.client.get(self.snapshot.clone()),
+            Call::State | Call::Containers | Call::Agent => self
+                .client
+                .post(self.api.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .body(call.body()),
+        };
+        let mut request = request.header(ACCEPT, "application/json");
         if let Some(authorization) = self.session.authorization(&self.client).await? {
             request = request.header(AUTHORIZATION, authorization);
         }

@@ -43,7 +43,7 @@ impl Batch {
     /// in [`Batch::points`].
     pub fn points_of<'a>(&'a self, datapoint: &'a Datapoint) -> impl Iterator<Item = Point<'a>> {
         let (ts, interval_ms) = match datapoint.timestamp {
-            Some(seconds) => (seconds.saturating_mul(1000), 0),
+            Some(at) => (at.0, 0),
             None => (self.end_ms, self.interval_ms),
         };
         (0..datapoint.value.points()).map(move |statistic| {
@@ -142,7 +142,7 @@ fn name(quantile: f64) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Origin, ReadAs, SeriesKey, Summary};
+    use crate::{Origin, ReadAs, SeriesKey, Summary, UnixMillis};
 
     #[test]
     fn a_quantile_is_named_by_its_percentage_without_the_point() {
@@ -175,7 +175,7 @@ mod tests {
             first_seq: 5,
             quantiles: Arc::new(Quantiles::new(vec![0.5])),
             datapoints: vec![
-                of(Kind::Counter, Some(7), Value::Counter { sum: 1.0, total: 4.0 }),
+                of(Kind::Counter, Some(UnixMillis(7_123)), Value::Counter { sum: 1.0, total: 4.0 }),
                 of(Kind::Timer, None, Value::Summary(Box::new(summary))),
                 of(Kind::Gauge, None, Value::Gauge(2.0)),
             ],
@@ -183,7 +183,7 @@ mod tests {
         let seen: Vec<_> = batch.points().map(|p| (p.seq, p.stat, p.value, p.ts)).collect();
         assert_eq!(batch.len(), 9);
         assert_eq!(seen.len(), 9);
-        assert_eq!(seen[0], (5, "sum", 1.0, 7_000));
+        assert_eq!(seen[0], (5, "sum", 1.0, 7_123));
         assert_eq!(seen[1], (6, "count", 2.0, 10_000));
         assert_eq!(seen[7], (12, "p50", 1.0, 10_000));
         assert_eq!(seen[8], (13, "value", 2.0, 10_000));

@@ -5,11 +5,22 @@ use crate::SeriesKey;
 pub struct Datapoint {
     /// The series.
     pub key: SeriesKey,
-    /// The client's own time for it, in unix seconds: such a point covers no interval. Otherwise
-    /// it covers its batch's.
-    pub timestamp: Option<i64>,
+    /// The time of its own that came with it: such a point covers no interval. Otherwise it covers
+    /// its batch's.
+    pub timestamp: Option<UnixMillis>,
     /// Its value.
     pub value: Value,
+}
+
+/// A moment, in unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnixMillis(pub i64);
+
+impl UnixMillis {
+    /// The beginning of a second.
+    pub fn from_secs(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
 }
 
 /// The value of a datapoint. All numbers are finite.

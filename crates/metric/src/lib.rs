@@ -25,7 +25,7 @@ mod counts;
 pub use batch::{Batch, Point, Quantiles};
 pub use container::{Container, ContainerError, check_container_id};
 pub use counts::{Counts, Note, Notes, Reason, Received, Tally};
-pub use datapoint::{Datapoint, Summary, Value};
+pub use datapoint::{Datapoint, Summary, UnixMillis, Value};
 pub use dimensions::{Dimensions, IDENTITY};
 pub use kind::Kind;
 pub use packet::Packet;

@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use metric::{Datapoint, Kind, Note, Notes, Quantiles, SeriesKey, Source, Tally, Value};
+use metric::{
+    Datapoint, Kind, Note, Notes, Quantiles, SeriesKey, Source, Tally, UnixMillis, Value,
+};
 
 use super::moment::{Moment, Tick};
 use super::roll::{Kept, Roll};
@@ -296,7 +298,8 @@ impl Past {
             } else {
                 Value::Gauge(point.value)
             };
-            (telling.tell)(Datapoint { key: point.key, timestamp: Some(point.at), value });
+            let timestamp = Some(UnixMillis::from_secs(point.at));
+            (telling.tell)(Datapoint { key: point.key, timestamp, value });
         }
     }
 

@@ -1,4 +1,4 @@
-use metric::{Kind, Origin, ReadAs, Sample, SeriesKey, Summary, Value, Values};
+use metric::{Kind, Origin, ReadAs, Sample, SeriesKey, Summary, UnixMillis, Value, Values};
 
 use super::*;
 use crate::{Limits, Measure, Shard, ShardConfig, SourceIndex};
@@ -52,8 +52,8 @@ fn merge_at(
 }
 
 fn named(datapoints: Vec<Datapoint>) -> Vec<(String, Value)> {
-    let name = |key: &SeriesKey, at: Option<i64>| match at {
-        Some(at) => format!("{}@{at}", key.name()),
+    let name = |key: &SeriesKey, at: Option<UnixMillis>| match at {
+        Some(at) => format!("{}@{}", key.name(), at.0 / 1000),
         None => key.name().to_owned(),
     };
     datapoints.into_iter().map(|it| (name(&it.key, it.timestamp), it.value)).collect()

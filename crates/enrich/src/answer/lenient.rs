@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -56,5 +57,43 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for EntriesVisitor<T> {
             }
         }
         Ok(entries)
+    }
+}
+
+/// The numbers of an object, by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    pub(crate) read: BTreeMap<String, f64>,
+    /// How many values were none, or too many.
+    pub(crate) unread: usize,
+}
+
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NumbersVisitor)
+    }
+}
+
+struct NumbersVisitor;
+
+impl<'de> Visitor<'de> for NumbersVisitor {
+    type Value = Numbers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut numbers = Numbers::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let value: &RawValue = map.next_value()?;
+            match serde_json::from_str(value.get()) {
+                Ok(number) if numbers.read.len() < ENTRIES => {
+                    numbers.read.insert(name, number);
+                }
+                _ => numbers.unread += 1,
+            }
+        }
+        Ok(numbers)
     }
 }

@@ -115,6 +115,13 @@ impl Entry {
         !self.retired && now - absent >= rule.apart && now - since > rule.age
     }
 
+    /// Somebody spoke of it.
+    pub(super) fn heard_of(&mut self, now: Instant) {
+        if let Life::Claimed(last) = &mut self.life {
+            *last = now;
+        }
+    }
+
     /// Its context, and when a poll for it is wished for, if that is new.
     pub(super) fn context(
         &mut self,
@@ -123,9 +130,7 @@ impl Entry {
         asks: bool,
         now: Instant,
     ) -> (Context, Option<Instant>) {
-        if let Life::Claimed(last) = &mut self.life {
-            *last = now;
-        }
+        self.heard_of(now);
         let waits = asks && !self.complete && !matches!(self.life, Life::Removed(_));
         let is_late = waits && self.due.is_none() && !self.sent;
         if is_late {

@@ -53,7 +53,7 @@ fn config(url: String) -> Config {
 fn run(config: Config) -> Running {
     let (contexts, poller, retired) = Contexts::new(config).unwrap();
     let cancel = CancellationToken::new();
-    tokio::spawn(poller.run(cancel.clone()));
+    tokio::spawn(poller.run(cancel.clone(), |_| ()));
     Running { contexts, retired, _stop: cancel.drop_guard() }
 }
 
@@ -233,7 +233,7 @@ async fn a_stop_does_not_wait_for_a_call_that_hangs() {
     }
     let (_contexts, poller, _retired) = Contexts::new(config).unwrap();
     let cancel = CancellationToken::new();
-    let run = tokio::spawn(poller.run(cancel.clone()));
+    let run = tokio::spawn(poller.run(cancel.clone(), |_| ()));
     mesos.more(1).await;
     cancel.cancel();
     run.await.unwrap();
@@ -392,7 +392,7 @@ async fn an_agent_that_always_refuses_causes_no_storm_of_log_ins() {
         let (_root, config) = with_account(&mesos, uid);
         let (contexts, poller, _retired) = Contexts::new(config).unwrap();
         let cancel = CancellationToken::new();
-        let run = tokio::spawn(poller.run(cancel.clone()));
+        let run = tokio::spawn(poller.run(cancel.clone(), |_| ()));
         // The first poll tells of the log-in that failed.
         let mut errors = Vec::new();
         while contexts.health().polls < 6 {
