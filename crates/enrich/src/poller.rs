@@ -14,7 +14,7 @@ use crate::{Config, Error, Measured};
 mod bucket;
 mod timetable;
 
-use timetable::{Timetable, Turn, jittered};
+use timetable::{Look, Timetable, jittered};
 
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
@@ -86,8 +86,8 @@ impl Poller {
                 () = self.contexts.woken() => continue,
             }
             let turn = timetable.take(wanted, Instant::now());
-            if turn.contexts {
-                measured(self.poll(mesos, turn).await);
+            if let Some(look) = turn.contexts {
+                measured(self.poll(mesos, look, turn.resources).await);
             } else if turn.resources {
                 let (told, containers) = self.measure(mesos.containers().await).await;
                 self.resources_log.note(containers.err().map(|error| error.to_string()));
@@ -100,20 +100,20 @@ impl Poller {
         }
     }
 
-    async fn poll(&mut self, mesos: &mut Mesos, turn: Turn) -> Vec<Measured> {
+    async fn poll(&mut self, mesos: &mut Mesos, look: Look, measures: bool) -> Vec<Measured> {
         let began = Instant::now();
         self.contexts.asking();
         let mut errors = Vec::new();
         let state = mesos.state().await.map_err(|error| errors.push(error.to_string())).ok();
         let mut containers = mesos.containers().await;
         let mut measured = Vec::new();
-        if turn.resources {
+        if measures {
             (measured, containers) = self.measure(containers).await;
         }
         let containers = containers.map_err(|error| errors.push(error.to_string())).ok();
         let whole = errors.is_empty();
         if self.config.identity.agent_id.is_empty()
-            && (turn.refreshes || self.contexts.identity().agent_id.is_empty())
+            && (look == Look::Refresh || self.contexts.identity().agent_id.is_empty())
         {
             match mesos.agent().await {
                 Ok(agent) => self.contexts.learn(|found| found.hear(agent)),
@@ -197,9 +197,10 @@ impl Log {
         if recent || !fails && !failed {
             return;
         }
-        match error {
-            Some(error) => warn!(error, "the Mesos agent does not tell {}", self.what),
-            None => info!("the Mesos agent tells {} again", self.what),
+        if let Some(error) = error {
+            warn!(error, "the Mesos agent does not tell {}", self.what);
+        } else {
+            info!("the Mesos agent tells {} again", self.what);
         }
         self.logged = Some((fails, now));
     }

@@ -102,14 +102,14 @@ impl Reading {
             [("id", "volume_persistence_id"), ("principal", "volume_persistence_principal")]
         {
             let value = find_field(disk, "persistence").and_then(|it| find_field(it, field));
-            tags.extend(value.and_then(text).map(|value| tag(key, value)));
+            tags.extend(value.and_then(text).map(|value| tag(key, &value)));
         }
         self.fields(VOLUME, &tags, disk);
     }
 
     fn limiter(&mut self, limiter: &RawValue) {
         let id = find_field(limiter, "id").and_then(text);
-        self.fields(LIMITER, &Vec::from_iter(id.map(|id| tag("id", id))), limiter);
+        self.fields(LIMITER, &Vec::from_iter(id.map(|id| tag("id", &id))), limiter);
     }
 
     fn protocols(&mut self, message: &RawValue) {
@@ -156,9 +156,8 @@ impl Reading {
     }
 }
 
-fn tag(key: &'static str, value: String) -> Tag<'static> {
-    let value = cut(&value, TAG_BYTES).to_owned();
-    Tag { key: Cow::Borrowed(key), value: Cow::Owned(value) }
+fn tag(key: &'static str, value: &str) -> Tag<'static> {
+    Tag { key: key.into(), value: cut(value, TAG_BYTES).to_owned().into() }
 }
 
 fn moment(seconds: f64) -> Option<UnixMillis> {

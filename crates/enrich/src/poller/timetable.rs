@@ -20,14 +20,21 @@ pub(super) struct Timetable {
 /// What is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Turn {
-    /// Everything about who is who.
-    pub(super) contexts: bool,
-    /// That again, though nobody wishes for it.
-    pub(super) refreshes: bool,
+    /// Everything about who is who, and why.
+    pub(super) contexts: Option<Look>,
     /// What containers use.
     pub(super) resources: bool,
     /// What the agent tells of itself.
     pub(super) snapshot: bool,
+}
+
+/// Why it is looked who is who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The last look is a while ago.
+    Refresh,
+    /// A container is new.
+    Wanted,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,19 +80,21 @@ impl Timetable {
         let is_wanted = wanted.is_some_and(|due| due.max(self.bucket.ready()) <= now);
         // Before the refresh is taken, which it may wait for.
         let waits = self.resources.is_some_and(|resources| self.shared(resources) > now);
-        let refreshes = self.refresh.take(now, jittered);
-        if is_wanted && !refreshes {
+        let contexts = if self.refresh.take(now, jittered) {
+            Some(Look::Refresh)
+        } else if is_wanted {
             self.bucket.take(now);
-        }
-        let contexts = refreshes || is_wanted;
+            Some(Look::Wanted)
+        } else {
+            None
+        };
         let is_due = |regular: &mut Option<Regular>, next: fn(Duration) -> Duration| {
             regular.as_mut().is_some_and(|it| it.take(now, next))
         };
         Turn {
             contexts,
-            refreshes,
             // Not jittered: a refresh shall come a little later, not a little earlier.
-            resources: (contexts || !waits) && is_due(&mut self.resources, |every| every),
+            resources: (contexts.is_some() || !waits) && is_due(&mut self.resources, |every| every),
             snapshot: is_due(&mut self.snapshot, jittered),
         }
     }
@@ -108,8 +117,7 @@ pub(super) fn jittered(time: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    const ONE: Turn = Turn { contexts: false, refreshes: false, resources: false, snapshot: false };
-    const REFRESH: Turn = Turn { contexts: true, refreshes: true, ..ONE };
+    const REFRESH: Turn = Turn { contexts: Some(Look::Refresh), resources: false, snapshot: false };
 
     fn timetable(refresh: u64, resources: u64, snapshot: u64, now: Instant) -> Timetable {
         let some = |seconds| (seconds > 0).then(|| Duration::from_secs(seconds));
@@ -155,10 +163,9 @@ mod tests {
         let start = Instant::now();
         let turns = turns(timetable(600, 10, 30, start), start, 6000);
         let count = |of: fn(&Turn) -> bool| turns.iter().filter(|turn| of(turn)).count();
-        assert!((9..=10).contains(&count(|turn| turn.refreshes)));
+        assert!((9..=10).contains(&count(|turn| turn.contexts == Some(Look::Refresh))));
         assert_eq!(count(|turn| turn.resources), 600);
         assert!((180..=200).contains(&count(|turn| turn.snapshot)));
-        assert!(turns.iter().all(|turn| turn.contexts == turn.refreshes));
     }
 
     #[test]
@@ -168,10 +175,13 @@ mod tests {
         timetable.take(None, start);
         let soon = start + Duration::from_secs(20);
         assert_eq!(timetable.next(Some(soon)), soon);
-        assert_eq!(timetable.take(Some(soon), soon), Turn { contexts: true, ..ONE });
+        assert_eq!(
+            timetable.take(Some(soon), soon),
+            Turn { contexts: Some(Look::Wanted), ..REFRESH }
+        );
         // The refresh may be up to six seconds later than the resources.
         let due = timetable.resources.unwrap().due;
         let turn = timetable.take(Some(due), due);
-        assert!(turn.contexts && turn.resources);
+        assert!(turn.contexts.is_some() && turn.resources);
     }
 }

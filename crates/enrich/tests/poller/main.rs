@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test ends at what it did not expect, also outside of its own function
 
+mod resources;
 mod stand_in;
 mod tls;
 
@@ -45,6 +46,7 @@ fn config(url: String) -> Config {
         identity,
         mesos: Some(mesos),
         refresh: Duration::from_millis(20),
+        resources: None,
         every: Duration::from_millis(20),
         ..Config::default()
     }
