@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod log;
 mod mesos;
+mod node;
 mod output;
 mod stages;
 mod text;
@@ -26,6 +27,7 @@ pub(crate) use limits::Limits;
 pub(crate) use listener::{ListenUrl, Listener, Sign};
 pub(crate) use log::{Format, Log};
 pub(crate) use mesos::Mesos;
+pub(crate) use node::Node;
 pub(crate) use output::{Output, OutputUrl};
 pub(crate) use text::{HttpListen, duration::parse as parse_duration};
 
@@ -65,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) containers: Containers,
     pub(crate) identity: Identity,
     pub(crate) mesos: Mesos,
+    pub(crate) node: Node,
     /// Where points go.
     #[serde(rename = "output")]
     pub(crate) outputs: Vec<Output>,
@@ -100,6 +103,7 @@ impl Default for Config {
             containers: Containers::default(),
             identity: Identity::default(),
             mesos: Mesos::default(),
+            node: Node::default(),
             outputs: Vec::new(),
             limits: Limits::default(),
             http: Http::default(),
@@ -229,7 +233,8 @@ impl Config {
             }
         }
         self.containers.check()?;
-        self.mesos.check()
+        self.mesos.check()?;
+        self.node.check()
     }
 }
 

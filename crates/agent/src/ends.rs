@@ -82,6 +82,11 @@ impl Ends {
         self.at(now.wall_ms, now)
     }
 
+    /// A moment: what is of it covers no interval.
+    pub(crate) fn moment(&self, now: Now) -> End {
+        End { interval_ms: 0, ..self.of_one_source(now) }
+    }
+
     fn end(&mut self, wanted_ms: i64, now: Now) -> End {
         let end = self.at(wanted_ms, now);
         (self.last_end_ms, self.last_at) = (end.end_ms, now.at);
@@ -169,6 +174,7 @@ mod tests {
         ends.regular(at(start, 1_010_000, 1_000));
         let removed = ends.of_one_source(at(start, 1_012_000, 3_000));
         assert_eq!(pair(removed), (1_012_000, 2_000));
+        assert_eq!(pair(ends.moment(at(start, 1_012_500, 3_500))), (1_012_500, 0));
         assert_eq!(pair(ends.regular(at(start, 1_020_000, 11_000))), (1_020_000, 10_000));
     }
 }

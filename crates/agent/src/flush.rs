@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use aggregate::{Interval, Part};
 use api::Latest;
-use enrich::Contexts;
+use enrich::{Contexts, Measured};
 use metric::{Batch, Note, Quantiles, Source, Tally};
 use ship::Outputs;
 use tracing::warn;
@@ -26,6 +26,8 @@ use waiting::{Waiting, WaitingBatch};
 pub(crate) enum Message {
     /// A source's last socket was closed; its share of the running interval leaves at once.
     Ended(Box<Part>),
+    /// What was measured and not sent by a client: it goes with the next flush, as it is.
+    Measured(Vec<Measured>),
     /// The sockets are drained: to flush a last time, and end.
     Stop,
 }
@@ -112,10 +114,7 @@ impl Running {
             match self.ends.wait(Now::read()) {
                 None => self.flush(Ends::regular),
                 Some(wait) => match self.messages.recv_timeout(wait) {
-                    Ok(message) => {
-                        self.hear(message);
-                        self.way_out.outputs.end_flush();
-                    }
+                    Ok(message) => self.hear(message),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => self.is_stopping = true,
                 },
@@ -128,7 +127,11 @@ impl Running {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Ended(part) => self.end_source(*part),
+            Message::Ended(part) => {
+                self.end_source(*part);
+                self.way_out.outputs.end_flush();
+            }
+            Message::Measured(all) => self.pass_on(all),
             Message::Stop => self.is_stopping = true,
         }
     }
@@ -187,6 +190,17 @@ impl Running {
         }
         self.note(ended.source, ended.notes);
         self.note_clashes();
+    }
+
+    // Past the aggregator: it has nothing to add up.
+    fn pass_on(&mut self, all: Vec<Measured>) {
+        let end = self.ends.moment(Now::read());
+        for Measured { source, datapoints } in all {
+            let batch = WaitingBatch { source, end, datapoints };
+            if let Some(batch) = self.waiting.take_in(batch, &self.way_out.contexts) {
+                self.way_out.offer(batch);
+            }
+        }
     }
 
     fn release_waiting(&mut self) {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use api::{
     App, Change, Containers, Endpoint, Health, Hooks, Latest, Server, Status, Traffic, V0, Views,
 };
-use enrich::{Contexts, Directory, Poller};
+use enrich::{Contexts, Directory, Measured, Poller};
 use ingest::Listeners;
 use metric::Source;
 use ship::Outputs;
@@ -21,13 +21,18 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::{Config, HttpListen};
+use crate::flush::Message;
 use crate::ledger::Ledger;
+use crate::looks::Looks;
 
 /// How many readers of the status may wait for it.
 const READERS: usize = 64;
 
 /// How long a stop waits for the disk to take the containers' files.
 const LONGEST_SETTLE: Duration = Duration::from_secs(1);
+
+/// Where what was measured goes.
+type Flush = std::sync::mpsc::Sender<Message>;
 
 type StatusReaders = mpsc::Receiver<oneshot::Sender<Arc<Status>>>;
 
@@ -97,9 +102,22 @@ impl Front {
         }
     }
 
-    /// Asks Mesos who containers are, and retires those that it does not know any more.
-    pub(crate) fn follow_mesos(&self, poller: Poller, mut retired: mpsc::Receiver<String>) {
-        self.tasks.spawn(poller.run(self.stop.clone()));
+    /// Asks Mesos who containers are and what they use, and retires those that it does not know any
+    /// more.
+    pub(crate) fn follow_mesos(
+        &self,
+        poller: Poller,
+        mut retired: mpsc::Receiver<String>,
+        flush: &Flush,
+    ) {
+        let flush = flush.clone();
+        let measured = move |all: Vec<Measured>| {
+            if !all.is_empty() {
+                // At the very end there is no flush thread any more.
+                let _ = flush.send(Message::Measured(all));
+            }
+        };
+        self.tasks.spawn(poller.run(self.stop.clone(), measured));
         let (containers, stop) = (self.containers.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             while let Some(Some(id)) = stop.run_until_cancelled(retired.recv()).await {
@@ -107,6 +125,16 @@ impl Front {
                 containers.remove(&id).await;
             }
         });
+    }
+
+    /// Looks at the node itself, if that is wanted.
+    pub(crate) fn follow_node(&self, config: &Config, looks: Looks, flush: &Flush) {
+        let (every, stop, flush) = (config.node.poll, self.stop.clone(), flush.clone());
+        if !every.is_zero() {
+            let tell = move |measured| drop(flush.send(Message::Measured(vec![measured])));
+            let run = looks.run(every, tell);
+            self.tasks.spawn(async move { stop.run_until_cancelled(run).await });
+        }
     }
 
     /// Opens the metrics API's own listeners, and the operator's HTTP listener, if there are to be

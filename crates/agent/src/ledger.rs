@@ -1,17 +1,21 @@
 //! The account of the whole process, put together from those of its parts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::{Account, Containers, Latest, OutputStatus, SourceKind, SourceStatus, Status, Traffic};
+use api::{
+    Account, Containers, Latest, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, Traffic,
+};
+use enrich::{Contexts, PollHealth};
 use ingest::{Address, Listeners};
 use metric::{Counts, Origin, Source};
 use ship::{OutputLedger, Outputs};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ends::Now;
+use crate::looks::Looks;
 use crate::worker::{self, Accounts, Request, SourceAccount};
 
 /// One cut serves all readers for so long.
@@ -29,6 +33,8 @@ pub(crate) struct Ledger {
     pub(crate) waiting_points: Arc<AtomicU64>,
     pub(crate) latest: Option<Latest>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) contexts: Contexts,
+    pub(crate) looks: Looks,
 }
 
 impl Ledger {
@@ -82,6 +88,7 @@ impl Ledger {
             waiting: self.waiting_points.load(Ordering::Relaxed),
             outputs: self.outputs.ledgers().into_iter().map(output).collect(),
             containers: self.containers.counts(),
+            polls: self.polls(),
             latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
         }
@@ -100,6 +107,23 @@ impl Ledger {
             accounts.extend(answer.await.ok());
         }
         accounts
+    }
+
+    fn polls(&self) -> BTreeMap<&'static str, PollStatus> {
+        let mesos = self.contexts.health();
+        let contexts = PollHealth {
+            polls: mesos.polls,
+            failures: mesos.failures,
+            left_out: mesos.labels_left_out,
+            last_error: mesos.last_error,
+        };
+        let polls = [
+            ("contexts", contexts),
+            ("resources", mesos.resources),
+            ("snapshot", mesos.snapshot),
+            ("node", self.looks.health()),
+        ];
+        polls.map(|(name, health)| (name, poll(health))).into()
     }
 
     fn ports(&self) -> HashMap<Arc<Source>, u16> {
@@ -151,6 +175,15 @@ fn source(
         unbound: unbound.contains(&line.source),
         ended: line.ended,
         account: Account { counts: line.counts, series: line.series as u64 },
+    }
+}
+
+fn poll(health: PollHealth) -> PollStatus {
+    PollStatus {
+        polls: health.polls,
+        failures: health.failures,
+        left_out: health.left_out,
+        last_error: health.last_error,
     }
 }
 

@@ -10,6 +10,7 @@ mod flush;
 mod front;
 mod ledger;
 mod lifecycle;
+mod looks;
 mod pipeline;
 mod shared;
 mod worker;

@@ -10,6 +10,7 @@
 //!  flush       its own thread: merges intervals, keeps what outlives them
 //!  enrich      who each source is: container -> task, framework, labels, agent, cluster
 //!       |      = Batch, shared as Arc
+//!       |      beside them: what Mesos and the kernel measure, past the aggregator
 //!  ship        for each output: encode -> queue -> send
 //!  api         HTTP: container registration, the newest values, health, status
 //! ```
@@ -35,6 +36,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::flush::{self, Flush};
 use crate::ledger::Ledger;
+use crate::looks::Looks;
 use crate::{front, shared, worker};
 
 /// The running agent.
@@ -61,6 +63,7 @@ impl Pipeline {
         // Then back to front.
         let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
         let (ended, messages) = mpsc::channel();
+        let (measured, looks) = (ended.clone(), Looks::default());
         let claims = Claims::new(config.limits.trusted_sources);
         let new_shard = |number| Shard::new(ShardConfig { number, ..ShardConfig::default() });
         let workers = worker::Pool::start(receivers, new_shard, &claims, &ended)?;
@@ -69,7 +72,7 @@ impl Pipeline {
         let flush = Flush {
             workers: workers.handles(),
             merge: aggregate::Flush::new(config.to_flush()),
-            contexts,
+            contexts: contexts.clone(),
             outputs: outputs.clone(),
             latest: latest.clone(),
             quantiles: config.to_quantiles(),
@@ -88,8 +91,11 @@ impl Pipeline {
             waiting_points,
             latest: latest.clone(),
             traffic: front.traffic.clone(),
+            contexts,
+            looks: looks.clone(),
         });
-        front.follow_mesos(poller, retired);
+        front.follow_mesos(poller, retired, &measured);
+        front.follow_node(config, looks, &measured);
 
         // Last what lets anybody speak.
         front.serve_http(config, outputs.clone(), latest)?;

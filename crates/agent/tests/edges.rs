@@ -7,15 +7,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate depends on within the workspace, tests and benches apart.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("metric", &[]),
     ("statsd", &["metric"]),
     ("ingest", &["metric"]),
     ("aggregate", &["metric"]),
     ("enrich", &["metric"]),
+    ("node", &["metric"]),
     ("ship", &["metric"]),
     ("api", &["metric", "ingest"]),
-    ("agent", &["metric", "statsd", "ingest", "aggregate", "enrich", "ship", "api"]),
+    ("agent", &["metric", "statsd", "ingest", "aggregate", "enrich", "node", "ship", "api"]),
 ];
 
 /// What depends on whatever it shows.

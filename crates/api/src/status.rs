@@ -30,6 +30,9 @@ pub struct Status {
     pub waiting: u64,
     /// Where the points go.
     pub outputs: Vec<OutputStatus>,
+    /// How the regular looks go, by what is looked at: `contexts`, `resources` and `snapshot` at the
+    /// Mesos agent, `node`. What is off has no polls.
+    pub polls: BTreeMap<&'static str, PollStatus>,
     /// How the registry of containers fares.
     pub containers: ContainersCounts,
     /// What is held for the readers of the newest values.
@@ -100,6 +103,19 @@ pub struct OutputStatus {
     pub removed_files: u64,
 }
 
+/// How regular looks at something go.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PollStatus {
+    /// Looks, whatever came of them.
+    pub polls: u64,
+    /// Those of them that told nothing: refused, cut off, or not over in time.
+    pub failures: u64,
+    /// What was left out of the others, as too much or not usable.
+    pub left_out: u64,
+    /// What went wrong last, if anything did in the last look.
+    pub last_error: Option<String>,
+}
+
 /// Whoever sends a request here is sent the status of that moment.
 pub type StatusFeed = mpsc::Sender<oneshot::Sender<Arc<Status>>>;
 
@@ -138,6 +154,7 @@ mod tests {
             ended: Account::default(),
             waiting: 5,
             outputs: vec![output],
+            polls: BTreeMap::from([("node", PollStatus::default())]),
             containers: ContainersCounts::default(),
             latest: LatestCounts { series: 9, left_out: 1 },
             http: TrafficCounts::default(),
@@ -152,6 +169,7 @@ mod tests {
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
             r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
+            r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""containers":{"registered":0,"#,
             r#""refused":{"too_many":0,"no_port":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
         ];

@@ -100,14 +100,14 @@ impl Poller {
         }
     }
 
-    async fn poll(&mut self, mesos: &mut Mesos, look: Look, measures: bool) -> Vec<Measured> {
+    async fn poll(&mut self, mesos: &mut Mesos, look: Look, with_resources: bool) -> Vec<Measured> {
         let began = Instant::now();
         self.contexts.asking();
         let mut errors = Vec::new();
         let state = mesos.state().await.map_err(|error| errors.push(error.to_string())).ok();
         let mut containers = mesos.containers().await;
         let mut measured = Vec::new();
-        if measures {
+        if with_resources {
             (measured, containers) = self.measure(containers).await;
         }
         let containers = containers.map_err(|error| errors.push(error.to_string())).ok();

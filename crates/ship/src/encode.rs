@@ -7,6 +7,7 @@ use serde::Serialize;
 
 mod list;
 mod point;
+mod unit;
 
 use crate::inbox::{Inbox, Item};
 use crate::ledger::{Account, DropReason};

@@ -23,6 +23,12 @@ pub(crate) struct Mesos {
     /// Time between two looks at all containers.
     #[serde(with = "text::duration")]
     pub(crate) refresh: Duration,
+    /// Time between two looks at what containers use; 0 is off.
+    #[serde(with = "text::duration")]
+    pub(crate) poll: Duration,
+    /// Time between two looks at the agent's own metrics; 0, the default, is off.
+    #[serde(with = "text::duration")]
+    pub(crate) snapshot: Duration,
     /// Task labels that become tags as they stand.
     pub(crate) label_whitelist: Vec<String>,
     /// Task labels that become tags without this prefix.
@@ -38,6 +44,8 @@ impl Default for Mesos {
             service_account_file: PathBuf::new(),
             timeout: Duration::from_secs(5),
             refresh: Duration::from_mins(1),
+            poll: Duration::from_mins(1),
+            snapshot: Duration::ZERO,
             label_whitelist: vec!["DCOS_SERVICE_NAME".to_owned()],
             label_prefixes: vec!["DCOS_METRICS_".to_owned()],
         }
@@ -52,6 +60,9 @@ impl Mesos {
         }
         if self.timeout.is_zero() || self.refresh < Duration::from_secs(1) {
             return Err("mesos: expected a timeout above 0s and a refresh of 1s or more".into());
+        }
+        for (key, every) in [("poll", self.poll), ("snapshot", self.snapshot)] {
+            text::check_interval(every).map_err(|wrong| format!("mesos.{key}: {wrong}"))?;
         }
         if !self.token_file.as_os_str().is_empty()
             && !self.service_account_file.as_os_str().is_empty()

@@ -71,6 +71,8 @@ impl Config {
                 prefixes: mesos.label_prefixes.clone(),
             },
             refresh: mesos.refresh,
+            resources: (!mesos.poll.is_zero()).then_some(mesos.poll),
+            snapshot: (!mesos.snapshot.is_zero()).then_some(mesos.snapshot),
             reconcile: self.containers.reconcile.then(Reconcile::default),
             ..enrich::Config::default()
         }

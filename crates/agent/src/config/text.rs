@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// For types whose text form is their `Display` and `FromStr`.
 pub(crate) mod display {
@@ -46,6 +47,15 @@ pub(crate) mod duration {
         humantime::parse_duration(text).map_err(|error| {
             format!("{text:?} is no duration ({error}); write 10s, 250ms, 5m or 1h")
         })
+    }
+}
+
+/// Whether something may be done so often: every second at most, or not at all.
+pub(crate) fn check_interval(every: Duration) -> Result<(), &'static str> {
+    if every.is_zero() || every >= Duration::from_secs(1) {
+        Ok(())
+    } else {
+        Err("expected 1s or more, or 0s for never")
     }
 }
 

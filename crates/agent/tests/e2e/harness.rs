@@ -38,7 +38,7 @@ pub(crate) struct Start {
 
 impl Start {
     /// With its data in this directory, a flush every 200 ms, one UDP listener on a free port of
-    /// 127.0.0.1, and HTTP on another.
+    /// 127.0.0.1, and HTTP on another. It does not look at the node.
     pub(crate) fn in_dir(dir: &TempDir) -> Self {
         Self { dir: dir.path().to_owned(), config: String::new(), flags: Vec::new() }
     }
@@ -66,6 +66,9 @@ impl Start {
         }
         if !self.config.contains("[http]") {
             config += "\n[http]\nlisten = \"127.0.0.1:0\"\n";
+        }
+        if !self.config.contains("[node]") {
+            config += "\n[node]\npoll = \"0s\"\n";
         }
         let file = self.dir.join("weir.toml");
         std::fs::write(&file, config).unwrap();

@@ -10,4 +10,5 @@ mod ledger;
 mod mesos;
 mod outputs;
 mod program;
+mod resources;
 mod v0;

@@ -145,7 +145,7 @@ fn a_task_that_lived_two_seconds_leaves_labelled_when_its_container_is_removed()
         ("terminated_tasks", brief("brief.1", "acknowledged-not-yet")),
         ("completed_tasks", brief("brief.2", "over")),
     ];
-    let mesos = Mesos::start(World { tasks, is_over: true, containers: Vec::new() });
+    let mesos = Mesos::start(World { tasks, is_over: true, ..World::default() });
     let agent = Start::in_dir(&dir).config(NO_FLUSH).config(&mesos.config()).start();
     let ids = ["acknowledged-not-yet", "over"];
     for id in ids {

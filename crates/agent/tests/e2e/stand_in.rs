@@ -148,6 +148,8 @@ pub(crate) struct World {
     pub(crate) is_over: bool,
     /// What `GET_CONTAINERS` lists.
     pub(crate) containers: Vec<Value>,
+    /// What `/metrics/snapshot` holds.
+    pub(crate) snapshot: Value,
 }
 
 impl World {
@@ -204,6 +206,9 @@ impl World {
     }
 
     fn answer(&self, asked: &Asked) -> Reply {
+        if asked.line.starts_with("GET /metrics/snapshot?timeout=") {
+            return Reply::Answer(200, self.snapshot.to_string());
+        }
         assert_eq!(asked.line, "POST /api/v1 HTTP/1.1");
         assert_eq!(asked.header("content-type"), Some("application/json"));
         let call: Value = serde_json::from_slice(&asked.body).unwrap();
@@ -291,9 +296,14 @@ impl Mesos {
         self.0.answers(move |asked| world.answer(asked));
     }
 
-    /// The configuration of an agent that asks it, often.
+    /// The configuration of an agent that asks it, often, who is who.
     pub(crate) fn config(&self) -> String {
-        format!("[mesos]\nurl = \"http://{}\"\nrefresh = \"1s\"\n", self.0.address)
+        format!("[mesos]\nurl = \"{}\"\nrefresh = \"1s\"\npoll = \"0s\"\n", self.url())
+    }
+
+    /// Where it answers.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.0.address)
     }
 
     /// How often its state was asked for.

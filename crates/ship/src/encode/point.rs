@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::container_id;
+use super::unit::unit;
 
 /// A point as `weir.v1.MetricPoint`: the fields are those of the schema, in its order.
 #[derive(Serialize)]
@@ -45,7 +46,7 @@ pub(crate) fn each(batch: &Batch, boot_id: &str, mut put: impl FnMut(Option<&Rec
                 kind: kind.name(),
                 stat,
                 value,
-                unit: "",
+                unit: unit(batch, datapoint.key.name()),
                 host: &who.hostname,
                 cluster_id: &who.cluster_id,
                 agent_id: &who.agent_id,
