@@ -26,8 +26,9 @@ use waiting::{Waiting, WaitingBatch};
 pub(crate) enum Message {
     /// A source's last socket was closed; its share of the running interval leaves at once.
     Ended(Box<Part>),
-    /// What was measured and not sent by a client: it goes with the next flush, as it is.
-    Measured(Vec<Measured>),
+    /// What is not to be added up, and goes with the next flush as it is: what was measured, and
+    /// what comes by a stream. Whoever waits for it to be offered sees `done` go.
+    Measured { all: Vec<Measured>, done: Option<mpsc::SyncSender<()>> },
     /// The sockets are drained: to flush a last time, and end.
     Stop,
 }
@@ -131,7 +132,10 @@ impl Running {
                 self.end_source(*part);
                 self.way_out.outputs.end_flush();
             }
-            Message::Measured(all) => self.pass_on(all),
+            Message::Measured { all, done } => {
+                self.pass_on(all);
+                drop(done);
+            }
             Message::Stop => self.is_stopping = true,
         }
     }

@@ -114,7 +114,7 @@ impl Front {
         let measured = move |all: Vec<Measured>| {
             if !all.is_empty() {
                 // At the very end there is no flush thread any more.
-                let _ = flush.send(Message::Measured(all));
+                let _ = flush.send(Message::Measured { all, done: None });
             }
         };
         self.tasks.spawn(poller.run(self.stop.clone(), measured));
@@ -131,7 +131,10 @@ impl Front {
     pub(crate) fn follow_node(&self, config: &Config, looks: Looks, flush: &Flush) {
         let (every, stop, flush) = (config.node.poll, self.stop.clone(), flush.clone());
         if !every.is_zero() {
-            let tell = move |measured| drop(flush.send(Message::Measured(vec![measured])));
+            let tell = move |measured| {
+                // As above.
+                let _ = flush.send(Message::Measured { all: vec![measured], done: None });
+            };
             let run = looks.run(every, tell);
             self.tasks.spawn(async move { stop.run_until_cancelled(run).await });
         }

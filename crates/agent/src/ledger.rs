@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    Account, Containers, Latest, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, Traffic,
+    Account, Containers, Latest, OutputStatus, PollStatus, SourceKind, SourceStatus, Status,
+    StreamStatus, Traffic,
 };
 use enrich::{Contexts, PollHealth};
 use ingest::{Address, Listeners};
@@ -14,6 +15,7 @@ use metric::{Counts, Origin, Source};
 use ship::{OutputLedger, Outputs};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::collector::Streams;
 use crate::ends::Now;
 use crate::looks::Looks;
 use crate::worker::{self, Accounts, Request, SourceAccount};
@@ -35,6 +37,7 @@ pub(crate) struct Ledger {
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) contexts: Contexts,
     pub(crate) looks: Looks,
+    pub(crate) streams: Vec<Streams>,
 }
 
 impl Ledger {
@@ -65,6 +68,11 @@ impl Ledger {
             ended += worker.ended;
             worker.sources.into_iter().for_each(|account| lines.add(account));
         }
+        // No worker has part in these.
+        for streams in &self.streams {
+            let none = SourceAccount::none_yet(streams.source().clone());
+            lines.add(SourceAccount { counts: streams.counts(), ..none });
+        }
         let registered = self.containers.sources();
         // No worker knows one whose port is taken, nor one whose socket it is yet to take over.
         for container in &registered {
@@ -89,6 +97,7 @@ impl Ledger {
             outputs: self.outputs.ledgers().into_iter().map(output).collect(),
             containers: self.containers.counts(),
             polls: self.polls(),
+            streams: self.streams.iter().map(stream).collect(),
             latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
         }
@@ -175,6 +184,18 @@ fn source(
         unbound: unbound.contains(&line.source),
         ended: line.ended,
         account: Account { counts: line.counts, series: line.series as u64 },
+    }
+}
+
+fn stream(streams: &Streams) -> StreamStatus {
+    let (fares, open) = streams.fares();
+    StreamStatus {
+        listener: streams.source().listener().cloned(),
+        open,
+        connections: fares.connections,
+        refused: fares.refused,
+        failed: fares.failed,
+        last_error: fares.last_error,
     }
 }
 

@@ -107,6 +107,9 @@ fn tell_what_to_try(config: &Config, pipeline: &Pipeline) -> io::Result<()> {
     for listener in &pipeline.shared {
         writeln!(out, "listening on {}", listener.address)?;
     }
+    for collector in &pipeline.collectors {
+        writeln!(out, "listening on avro+tcp://{}", collector.address)?;
+    }
     if let Some(http) = pipeline.http() {
         writeln!(out, "HTTP on {http}")?;
     }

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 
 mod claims;
+mod collector;
 mod ends;
 mod flush;
 mod front;

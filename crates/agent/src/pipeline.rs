@@ -32,6 +32,7 @@ use ship::Outputs;
 use tokio::runtime::Handle as Runtime;
 
 use crate::claims::Claims;
+use crate::collector::{self, Collector, WayIn};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::flush::{self, Flush};
@@ -44,6 +45,8 @@ pub(crate) struct Pipeline {
     front: front::Front,
     /// The shared listeners, as they were opened.
     pub(crate) shared: Vec<shared::Opened>,
+    /// The listeners of streams.
+    pub(crate) collectors: Vec<Collector>,
     workers: worker::Pool,
     flush: flush::Thread,
     outputs: Arc<Outputs>,
@@ -64,6 +67,8 @@ impl Pipeline {
         let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
         let (ended, messages) = mpsc::channel();
         let (measured, looks) = (ended.clone(), Looks::default());
+        let way_in = WayIn { contexts: contexts.clone(), flush: ended.clone() };
+        let collectors = collector::bind(config, &way_in)?;
         let claims = Claims::new(config.limits.trusted_sources);
         let new_shard = |number| Shard::new(ShardConfig { number, ..ShardConfig::default() });
         let workers = worker::Pool::start(receivers, new_shard, &claims, &ended)?;
@@ -93,6 +98,7 @@ impl Pipeline {
             traffic: front.traffic.clone(),
             contexts,
             looks: looks.clone(),
+            streams: collectors.iter().map(collector::Bound::streams).collect(),
         });
         front.follow_mesos(poller, retired, &measured);
         front.follow_node(config, looks, &measured);
@@ -100,8 +106,9 @@ impl Pipeline {
         // Last what lets anybody speak.
         front.serve_http(config, outputs.clone(), latest)?;
         let shared = shared::open(config, &listeners)?;
+        let collectors = collectors.into_iter().map(collector::Bound::start).collect();
         front.all_listeners_are_open();
-        Ok(Self { front, shared, workers, flush, outputs, _data_dir: data_dir })
+        Ok(Self { front, shared, collectors, workers, flush, outputs, _data_dir: data_dir })
     }
 
     /// Lets the data run dry: no new containers, sockets read until empty, a last flush, outputs
@@ -109,6 +116,9 @@ impl Pipeline {
     pub(crate) async fn stop(self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.front.stop(deadline).await;
+        for collector in self.collectors {
+            collector.stop(deadline).await;
+        }
         self.workers.drain(deadline).await;
         self.flush.finish(deadline).await;
         ship_stop(self.outputs, deadline).await;

@@ -1,4 +1,4 @@
-//! The shared listeners: ports and sockets where nobody in particular speaks.
+//! The shared listeners of datagrams: ports and sockets where nobody in particular speaks.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
@@ -19,16 +19,19 @@ pub(crate) struct Opened {
 
 /// Opens all of them, or says which cannot be opened.
 pub(crate) fn open(config: &Config, listeners: &Listeners) -> Result<Vec<Opened>> {
-    config.listeners.iter().map(|listener| open_one(listener, listeners)).collect()
+    let opened = config.listeners.iter().map(|listener| open_one(listener, listeners));
+    opened.filter_map(Result::transpose).collect()
 }
 
-fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Opened> {
+// `None`: it is one of streams.
+fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Option<Opened>> {
     let url = &listener.url;
     let name: Arc<str> = url.to_string().into();
     let source = Source::new(Origin::Listener { listener: name }, listener.read_as());
     let address = match url {
         ListenUrl::Udp { host, port } => Address::Udp(resolve(host, *port)?),
         ListenUrl::Unixgram(path) => Address::Unixgram(path.clone()),
+        ListenUrl::AvroTcp { .. } => return Ok(None),
     };
     let open = Open {
         source,
@@ -37,7 +40,7 @@ fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Opened> {
         readers: NonZeroUsize::new(listener.readers).unwrap_or(NonZeroUsize::MIN),
     };
     let opened = listeners.open(&open)?;
-    Ok(Opened { address: opened.address })
+    Ok(Some(Opened { address: opened.address }))
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr> {

@@ -38,6 +38,8 @@ pub use error::ApiError;
 pub use health::Health;
 pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, RunningSummary, Seen};
 pub use server::Server;
-pub use status::{Account, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, StatusFeed};
+pub use status::{
+    Account, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, StatusFeed, StreamStatus,
+};
 pub use traffic::{Event, Traffic, TrafficCounts};
 pub use v0::{Names, NotANumber, Role, V0, V0Config};

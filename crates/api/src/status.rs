@@ -33,6 +33,8 @@ pub struct Status {
     /// How the regular looks go, by what is looked at: `contexts`, `resources` and `snapshot` at the
     /// Mesos agent, `node`. What is off has no polls.
     pub polls: BTreeMap<&'static str, PollStatus>,
+    /// How the listeners of Avro streams fare.
+    pub streams: Vec<StreamStatus>,
     /// How the registry of containers fares.
     pub containers: ContainersCounts,
     /// What is held for the readers of the newest values.
@@ -116,6 +118,23 @@ pub struct PollStatus {
     pub last_error: Option<String>,
 }
 
+/// How a listener of Avro streams fares; what the streams brought stands in its source's line.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StreamStatus {
+    /// The listener's address as configured.
+    pub listener: Option<Arc<str>>,
+    /// Connections that are open.
+    pub open: usize,
+    /// Connections that were taken, ever.
+    pub connections: u64,
+    /// Connections that were refused, for too many were open.
+    pub refused: u64,
+    /// Connections that weir ended: for a damaged or foreign stream, or one that stalled.
+    pub failed: u64,
+    /// Why it did so last.
+    pub last_error: Option<String>,
+}
+
 /// Whoever sends a request here is sent the status of that moment.
 pub type StatusFeed = mpsc::Sender<oneshot::Sender<Arc<Status>>>;
 
@@ -155,6 +174,7 @@ mod tests {
             waiting: 5,
             outputs: vec![output],
             polls: BTreeMap::from([("node", PollStatus::default())]),
+            streams: vec![StreamStatus::default()],
             containers: ContainersCounts::default(),
             latest: LatestCounts { series: 9, left_out: 1 },
             http: TrafficCounts::default(),
@@ -170,6 +190,7 @@ mod tests {
             r#","ended":{"received":"#,
             r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
+            r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,
             r#""refused":{"too_many":0,"no_port":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
         ];

@@ -185,6 +185,23 @@ impl Contexts {
         self.0.forget_removed(now);
     }
 
+    /// Somebody who is believed says this of a container, registered or not; an empty text is not
+    /// said. It holds where Mesos says nothing else.
+    pub fn told(&self, container_id: &str, framework_id: &str, executor_id: &str) {
+        let now = Instant::now();
+        if let Some(mut entry) = self.0.entries.get_mut(container_id) {
+            entry.heard_of(now);
+            entry.suppose(framework_id, executor_id);
+            return;
+        }
+        let first_look = self.0.asks.then_some(now);
+        let mut entry = Entry::new(Life::Claimed(now), first_look);
+        entry.suppose(framework_id, executor_id);
+        if self.0.claim(container_id.into(), entry) {
+            self.0.want(first_look);
+        }
+    }
+
     /// Who a source is, as far as it is known now.
     pub fn dimensions(&self, source: &Source) -> Context {
         let node = self.0.node().dimensions;

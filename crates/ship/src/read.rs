@@ -17,12 +17,17 @@ use std::io::{self, Read};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
+use serde::de::DeserializeOwned;
+
+use crate::schema;
 
 mod frame;
 mod json;
+mod list;
 
 use frame::Frames;
 use json::Json;
+pub use list::{ListDatapoint, ListTag, MetricList};
 
 /// The most bytes that a block may have, as it stands and decompressed. What weir writes has about
 /// 1 MiB.
@@ -71,9 +76,15 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// Reads the header. The input needs no buffer of its own.
     pub fn open(input: R) -> Result<Self, ReadError> {
+        Self::open_within(BLOCK_BYTES, input)
+    }
+
+    /// The same for an input whose blocks may have only so many bytes, as they stand and
+    /// decompressed.
+    pub fn open_within(block_bytes: usize, input: R) -> Result<Self, ReadError> {
         // The library allocates what a length claims; the first call decides for the process.
         apache_avro::util::max_allocation_bytes(BLOCK_BYTES);
-        let frames = Frames::open(input)?;
+        let frames = Frames::open(input, block_bytes.min(BLOCK_BYTES))?;
         let schema = json::schema(frames.schema()).map_err(ReadError::Header)?;
         let codec = frames.codec()?.avro();
         Ok(Self { frames, schema, codec, body: Vec::new() })
@@ -82,6 +93,12 @@ impl<R: Read> Reader<R> {
     /// The full name of the records, `weir.v1.MetricPoint`; empty if the objects are no records.
     pub fn record_name(&self) -> String {
         self.schema.name().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Whether the records are `dcos.metrics.MetricList`, whatever docs and logical types their
+    /// schema has: then [`Block::next_metric_list`] reads them.
+    pub fn holds_metric_lists(&self) -> bool {
+        schema::is_metric_list(self.frames.schema())
     }
 
     /// Waits for the next block; `None` at an end between two blocks.
@@ -93,7 +110,7 @@ impl<R: Read> Reader<R> {
             self.codec.decompress(&mut self.body).map_err(|e| error(short(&e)))?;
         }
         // Each object has a byte at least, so a count cannot promise work without end.
-        if self.body.len() > BLOCK_BYTES || objects > self.body.len() as u64 {
+        if self.body.len() > self.frames.block_bytes() || objects > self.body.len() as u64 {
             return Err(error(format!("{objects} objects in {} bytes", self.body.len())));
         }
         let datums = GenericDatumReader::builder(&self.schema)
@@ -119,19 +136,22 @@ pub struct Block<'a> {
     number: u64,
 }
 
-impl Iterator for Block<'_> {
-    type Item = Result<String, ReadError>;
+impl Block<'_> {
+    /// The next record, where [`Reader::holds_metric_lists`].
+    pub fn next_metric_list(&mut self) -> Option<Result<MetricList, ReadError>> {
+        self.next_object()
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next_object<T: DeserializeOwned>(&mut self) -> Option<Result<T, ReadError>> {
         let error = |problem| Some(Err(ReadError::Block { number: self.number, problem }));
         if self.left == 0 {
             let over = std::mem::take(&mut self.bytes).len();
             return if over == 0 { None } else { error(format!("{over} bytes too many")) };
         }
-        match self.datums.read_deser::<Json>(&mut self.bytes) {
-            Ok(Json(line)) => {
+        match self.datums.read_deser(&mut self.bytes) {
+            Ok(object) => {
                 self.left -= 1;
-                Some(Ok(line))
+                Some(Ok(object))
             }
             Err(problem) => {
                 self.left = 0;
@@ -139,6 +159,15 @@ impl Iterator for Block<'_> {
                 error(short(&problem))
             }
         }
+    }
+}
+
+impl Iterator for Block<'_> {
+    type Item = Result<String, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let object: Result<Json, _> = self.next_object()?;
+        Some(object.map(|Json(line)| line))
     }
 }
 
@@ -164,7 +193,7 @@ pub(crate) struct Whole {
 pub(crate) fn whole_blocks(file: &File) -> io::Result<Whole> {
     let mut whole = Whole { blocks: 0, bytes: 0 };
     let mut body = Vec::new();
-    let found = Frames::open(file).and_then(|mut frames| {
+    let found = Frames::open(file, BLOCK_BYTES).and_then(|mut frames| {
         while frames.next(&mut body)?.is_some() {
             whole = Whole { blocks: frames.blocks(), bytes: frames.position() };
         }

@@ -33,11 +33,22 @@ fn parse(json: &str) -> apache_avro::Schema {
 /// The CRC-64-AVRO of a schema's canonical form, in the byte order of Avro's single-object
 /// encoding (little endian).
 pub fn fingerprint(schema: Schema) -> [u8; 8] {
+    fingerprint_of(json(schema)).expect("a schema of ours parses: a test does it")
+}
+
+/// The same of a schema of anybody's; `None` if it is none.
+fn fingerprint_of(schema: &str) -> Option<[u8; 8]> {
     // The library leaves {"type":"long"} where a logical type was; the canonical form has "long".
-    let mut json = serde_json::from_str(json(schema)).expect("a schema of ours is JSON");
+    let mut json = serde_json::from_str(schema).ok()?;
     strip_logical_types(&mut json);
-    let bytes = parse(&json.to_string()).fingerprint::<Rabin>().bytes;
-    bytes.try_into().expect("a CRC-64 has eight bytes")
+    let schema = apache_avro::Schema::parse_str(&json.to_string()).ok()?;
+    schema.fingerprint::<Rabin>().bytes.try_into().ok()
+}
+
+/// Whether this is [`METRIC_LIST`], in whatever words.
+pub(crate) fn is_metric_list(schema: &str) -> bool {
+    static OURS: LazyLock<[u8; 8]> = LazyLock::new(|| fingerprint(Schema::MetricList));
+    fingerprint_of(schema) == Some(*OURS)
 }
 
 fn strip_logical_types(json: &mut serde_json::Value) {

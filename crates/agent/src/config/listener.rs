@@ -11,7 +11,7 @@ use super::text;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Listener {
-    /// `udp://HOST:PORT` or `unixgram:PATH`.
+    /// `udp://HOST:PORT`, `unixgram:PATH` or `avro+tcp://HOST:PORT`, which has no other settings.
     #[serde(with = "text::display")]
     pub(crate) url: ListenUrl,
     /// Whether a client's word decides whose its samples are: `c:` sections, or on a unix socket
@@ -65,6 +65,9 @@ impl Listener {
         if self.readers == 0 || self.readers > 64 {
             return Err(format!("listener {url}: readers: expected 1 to 64"));
         }
+        if self.readers > 1 && matches!(url, ListenUrl::AvroTcp { .. }) {
+            return Err(format!("listener {url}: readers: a stream has one"));
+        }
         if self.readers > 1 && matches!(url, ListenUrl::Unixgram(_)) {
             return Err(format!("listener {url}: readers: a unix socket has one"));
         }
@@ -77,13 +80,14 @@ impl Listener {
 pub(crate) enum ListenUrl {
     Udp { host: String, port: u16 },
     Unixgram(PathBuf),
+    AvroTcp { host: String, port: u16 },
 }
 
 impl ListenUrl {
     // DogStatsD's clients, whose transport this is, mean their negative gauges as they stand.
     fn usual_sign(&self) -> Sign {
         match self {
-            Self::Udp { .. } => Sign::Auto,
+            Self::Udp { .. } | Self::AvroTcp { .. } => Sign::Auto,
             Self::Unixgram(_) => Sign::Absolute,
         }
     }
@@ -93,13 +97,20 @@ impl FromStr for ListenUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is no listener; write udp://127.0.0.1:8125 or unixgram:PATH");
+        let wrong = || {
+            format!(
+                "{text:?} is no listener; write udp://127.0.0.1:8125, unixgram:PATH or \
+                 avro+tcp://127.0.0.1:8124"
+            )
+        };
         if let Some(path) = text.strip_prefix("unixgram:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { Err(wrong()) } else { Ok(Self::Unixgram(path.into())) };
         }
-        let rest = text.strip_prefix("udp:").ok_or_else(wrong)?;
+        let (is_stream, rest) = match text.strip_prefix("avro+tcp:") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("udp:").ok_or_else(wrong)?),
+        };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
@@ -111,16 +122,24 @@ impl FromStr for ListenUrl {
         if host.is_empty() {
             return Err(wrong());
         }
-        Ok(Self::Udp { host: host.to_owned(), port })
+        let host = host.to_owned();
+        Ok(if is_stream { Self::AvroTcp { host, port } } else { Self::Udp { host, port } })
     }
 }
 
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Udp { host, port } if host.contains(':') => write!(f, "udp://[{host}]:{port}"),
-            Self::Udp { host, port } => write!(f, "udp://{host}:{port}"),
             Self::Unixgram(path) => write!(f, "unixgram:{}", path.display()),
+            Self::Udp { host, port } | Self::AvroTcp { host, port } => {
+                let scheme = if matches!(self, Self::Udp { .. }) { "udp" } else { "avro+tcp" };
+                // An IPv6 address stands in brackets.
+                if host.contains(':') {
+                    write!(f, "{scheme}://[{host}]:{port}")
+                } else {
+                    write!(f, "{scheme}://{host}:{port}")
+                }
+            }
         }
     }
 }

@@ -5,12 +5,16 @@ use metric::Dimensions;
 use tokio::time::{Duration, Instant};
 
 use super::{Context, Reconcile};
+use crate::labels::cut;
 
 // After so many polls that did not tell all of a container, only the regular ones look for it.
 const TRIES: u32 = 8;
 
 // It gets so many more when its first points come: a task may take long to start.
 const LATE_TRIES: u32 = 4;
+
+// As Mesos bounds ids, and more.
+const TEXT_BYTES: usize = 1024;
 
 /// What is known of one container.
 #[derive(Debug)]
@@ -80,6 +84,19 @@ impl Entry {
             answer: self.answer.take(),
             ..Self::new(Life::Registered(now), due)
         };
+    }
+
+    /// Takes what is said beside Mesos, where that has said nothing.
+    pub(super) fn suppose(&mut self, framework_id: &str, executor_id: &str) {
+        let said = self.said.get_or_insert_default();
+        for (known, supposed) in
+            [(&mut said.framework_id, framework_id), (&mut said.executor_id, executor_id)]
+        {
+            if known.is_empty() && !supposed.is_empty() {
+                cut(supposed, TEXT_BYTES).clone_into(known);
+                self.answer = None;
+            }
+        }
     }
 
     /// Takes what Mesos says; what it does not say any more stays, but of a task's labels only

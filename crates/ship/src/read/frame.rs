@@ -1,6 +1,6 @@
 use std::io::{self, BufReader, Read};
 
-use super::{BLOCK_BYTES, HEADER_BYTES, ReadError};
+use super::{HEADER_BYTES, ReadError};
 use crate::Codec;
 use crate::ocf::{MAGIC, Marker};
 
@@ -11,6 +11,7 @@ pub(super) struct Frames<R> {
     marker: Marker,
     codec: String,
     schema: String,
+    block_bytes: usize,
     blocks: u64,
 }
 
@@ -32,13 +33,15 @@ enum Gap {
 }
 
 impl<R: Read> Frames<R> {
-    pub(super) fn open(input: R) -> Result<Self, ReadError> {
+    /// Reads the header; no block may have more bytes than that.
+    pub(super) fn open(input: R, block_bytes: usize) -> Result<Self, ReadError> {
         let input = Input { inner: BufReader::new(input), position: 0 };
         let mut frames = Self {
             input,
             marker: Marker::default(),
             codec: "null".to_owned(),
             schema: String::new(),
+            block_bytes,
             blocks: 0,
         };
         for expected in MAGIC {
@@ -101,6 +104,10 @@ impl<R: Read> Frames<R> {
         })
     }
 
+    pub(super) fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
     /// How many whole blocks were read.
     pub(super) fn blocks(&self) -> u64 {
         self.blocks
@@ -127,6 +134,10 @@ impl<R: Read> Frames<R> {
             Err(BlockError::Gap(Gap::Input(error))) => Err(error.into()),
             Err(BlockError::Gap(Gap::Number)) => Err(self.damaged("a number of it is damaged")),
             Err(BlockError::Damaged(problem)) => Err(self.damaged(problem)),
+            Err(BlockError::Large(size)) => {
+                let most = self.block_bytes;
+                Err(self.damaged(&format!("it claims {size} bytes, and may have {most}")))
+            }
         }
     }
 
@@ -136,8 +147,8 @@ impl<R: Read> Frames<R> {
         let (Ok(objects), Ok(size)) = (u64::try_from(objects), u64::try_from(size)) else {
             return Err(BlockError::Damaged("a negative number"));
         };
-        if size > BLOCK_BYTES as u64 {
-            return Err(BlockError::Damaged("it claims more than 8 MiB"));
+        if size > self.block_bytes as u64 {
+            return Err(BlockError::Large(size));
         }
         self.input.some(size, body).map_err(Gap::begun)?;
         let mut marker = Marker::default();
@@ -157,6 +168,8 @@ impl<R: Read> Frames<R> {
 enum BlockError {
     Gap(Gap),
     Damaged(&'static str),
+    /// It claims so many bytes.
+    Large(u64),
 }
 
 impl From<Gap> for BlockError {

@@ -248,3 +248,75 @@ proptest! {
         let _ = json::schema(&text);
     }
 }
+
+/// A list as anybody's library writes it.
+fn list_in(schema: &str, codec: Codec) -> Vec<u8> {
+    let schema = apache_avro::Schema::parse_str(schema).unwrap();
+    let mut writer = apache_avro::Writer::with_codec(&schema, Vec::new(), codec.avro()).unwrap();
+    let tag = |key: &str| {
+        apache_avro::types::Value::Record(vec![
+            ("key".into(), key.into()),
+            ("value".into(), "v".into()),
+        ])
+    };
+    let datapoint = |name: &str, value: f64| {
+        apache_avro::types::Value::Record(vec![
+            ("name".into(), name.into()),
+            ("time_ms".into(), apache_avro::types::Value::Long(1_600_000_000_123)),
+            ("value".into(), value.into()),
+        ])
+    };
+    let mut list = apache_avro::types::Record::new(&schema).unwrap();
+    list.put("topic", "t");
+    list.put("tags", apache_avro::types::Value::Array(vec![tag("b"), tag(""), tag("b")]));
+    let datapoints = vec![datapoint("n", 1.5), datapoint("", f64::NAN)];
+    list.put("datapoints", apache_avro::types::Value::Array(datapoints));
+    writer.append_value(list).unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn a_metric_list_is_read_whoever_wrote_it() {
+    let documented = schema::METRIC_LIST
+        .replacen('{', r#"{"doc":"Some measurements.","#, 1)
+        .replace(r#","type":"long"}"#, r#","doc":"When.","type":"long"}"#);
+    for written in [schema::METRIC_LIST, &documented] {
+        for codec in [Codec::Null, Codec::Deflate, Codec::Snappy, Codec::Zstd] {
+            let file = list_in(written, codec);
+            let mut reader = Reader::open(file.as_slice()).unwrap();
+            assert!(reader.holds_metric_lists());
+            let mut block = reader.next_block().unwrap().unwrap();
+            let list = block.next_metric_list().unwrap().unwrap();
+            assert!(block.next_metric_list().is_none());
+            let tags: Vec<_> = list.tags.iter().map(|tag| tag.key.as_str()).collect();
+            assert_eq!((list.topic.as_str(), tags), ("t", vec!["b", "", "b"]));
+            let points = list.datapoints;
+            let of = |point: &ListDatapoint| (point.name.clone(), point.time_ms);
+            assert_eq!(of(&points[0]), ("n".to_owned(), 1_600_000_000_123));
+            assert_eq!((points[0].value, points[1].value.is_nan()), (1.5, true));
+        }
+    }
+}
+
+#[test]
+fn another_record_is_no_metric_list() {
+    let other = schema::METRIC_LIST
+        .replace(r#"{"name":"value","type":"double"}"#, r#"{"name":"value","type":"float"}"#);
+    for schema in [other.as_str(), schema::METRIC_POINT.trim()] {
+        assert!(!schema::is_metric_list(schema));
+    }
+    assert!(!schema::is_metric_list("{"));
+    let file = foreign(&other, 1, &[2, b't', 0, 0]);
+    assert!(!Reader::open(file.as_slice()).unwrap().holds_metric_lists());
+}
+
+#[test]
+fn a_block_over_the_readers_bound_is_refused_before_it_is_read() {
+    let file = file(Codec::Null, 1);
+    let mut whole = Reader::open_within(100, &*file).unwrap();
+    assert!(whole.next_block().unwrap().is_some());
+    let mut large = ocf::header(crate::Schema::MetricList, Codec::Null, &STREAM_MARKER);
+    ocf::write_block(&mut large, 1, &[0; 101]);
+    let error = Reader::open_within(100, large.as_slice()).unwrap().next_block().unwrap_err();
+    assert_eq!(error.to_string(), "block 1 cannot be read: it claims 101 bytes, and may have 100");
+}
