@@ -59,8 +59,8 @@ pub(crate) struct RunOptions {
     /// Where state and, by default, points are kept [default: ./weir-data or $STATE_DIRECTORY]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// A shared listener: udp://HOST:PORT or unixgram:PATH; may be repeated, replaces the file's
-    /// [default: udp://127.0.0.1:8125]
+    /// A shared listener: udp://HOST:PORT, unixgram:PATH or avro+tcp://HOST:PORT; may be repeated,
+    /// replaces the file's [default: udp://127.0.0.1:8125]
     #[arg(long, value_name = "URL")]
     listen: Vec<ListenUrl>,
     /// Where status is served: HOST:PORT or none [default: 127.0.0.1:8126]

@@ -173,6 +173,7 @@ fn source(
 ) -> SourceStatus {
     SourceStatus {
         source: match line.source.origin {
+            // What is measured was not received, and has no line; it is what it is of.
             Origin::Container { .. } | Origin::Claimed { .. } | Origin::Resources { .. } => {
                 SourceKind::Container
             }

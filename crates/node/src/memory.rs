@@ -9,8 +9,8 @@ use crate::look::Gauge;
 pub(crate) fn look(proc: &Path) -> Result<Vec<Gauge>, Error> {
     let memory = read(&proc.join("meminfo"), |text| {
         // The library takes the last byte off each line's first word, and panics in a character.
-        let plain = text.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' });
-        let plain = Vec::from_iter(plain);
+        let plain = |byte: &u8| if byte.is_ascii() { *byte } else { b'?' };
+        let plain: Vec<_> = text.iter().map(plain).collect();
         Meminfo::from_read(plain.as_slice())
     })?;
     let gauge = |name, bytes: u64| Gauge::new(name, bytes as f64);

@@ -11,4 +11,5 @@ mod mesos;
 mod outputs;
 mod program;
 mod resources;
+mod streams;
 mod v0;

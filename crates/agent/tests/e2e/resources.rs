@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{Points, Start, wait_for};
 use crate::stand_in::{Collector, Mesos, Reply, Reserved, World, container_id, task};
 
-fn listed(chain: &[&str], statistics: Value) -> Value {
+fn listed(chain: &[&str], statistics: &Value) -> Value {
     json!({
         "container_id": container_id(chain),
         "framework_id": {"value": "shop-0001"},
@@ -34,14 +34,14 @@ fn a_containers_resources_are_shipped_to_every_output_as_its_own_points_are() {
     world.containers = vec![
         listed(
             &["c", "pod"],
-            json!({
+            &json!({
                 "timestamp": 1_600_000_000.75,
                 "threads": 0,
                 "cpus_user_time_secs": 12.5,
                 "blkio_statistics": {"throttling": [blkio(0, 5), blkio(16, 6)]},
             }),
         ),
-        listed(&["pod"], json!({"mem_limit_bytes": 1024})),
+        listed(&["pod"], &json!({"mem_limit_bytes": 1024})),
         json!({"container_id": {"value": "mute"}}),
     ];
     let mesos = Mesos::start(world);

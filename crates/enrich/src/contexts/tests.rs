@@ -339,3 +339,18 @@ async fn labels_that_are_left_out_are_counted_when_they_change() {
     assert_eq!(contexts.health().labels_left_out, 1);
     assert_eq!(contexts.dimensions(&container("c")).dimensions.task_id, "t");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_says_of_a_container_holds_until_mesos_says_it() {
+    let (contexts, ..) = contexts(with_mesos());
+    contexts.told("c", "stream-f", "");
+    contexts.told("c", "", "stream-e");
+    contexts.told("c", "another", "another");
+    contexts.told("../c", "f", "e");
+    let who = contexts.dimensions(&claimed("c")).dimensions;
+    assert_eq!((&*who.framework_id, &*who.executor_id), ("stream-f", "stream-e"));
+    assert_eq!(contexts.dimensions(&claimed("../c")).dimensions.framework_id, "");
+    poll(&contexts, &census(&[("c", "x")], &["c"]));
+    let who = contexts.dimensions(&claimed("c")).dimensions;
+    assert_eq!((&*who.framework_id, &*who.executor_id, &*who.task_id), ("F", "E", "t.1"));
+}
