@@ -38,6 +38,8 @@ fn status(sources: usize) -> Status {
             last_error: Some("no \"room\"".into()),
             removed_files: 0,
         }],
+        polls: BTreeMap::new(),
+        streams: Vec::new(),
         containers: ContainersCounts::default(),
         latest: LatestCounts::default(),
         http: TrafficCounts::default(),
