@@ -158,3 +158,44 @@ fn the_node_is_told_at_the_start_and_its_percentages_from_the_second_look_on() {
     assert_eq!(points.first("filesystem.capacity.total")["tags"]["path"], "/");
     assert!(points.sums_by("network.in", "value", "interface").contains_key("lo"));
 }
+
+#[test]
+fn what_is_measured_is_in_the_metrics_api_under_dcoss_names_and_units() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::running([task("cart.1", Some("shop.executor"), &["c"], &[])]);
+    world.containers = vec![listed(&["c"], &json!({"timestamp": 1_600_000_000.5, "threads": 0}))];
+    let mesos = Mesos::start(world);
+    let config = format!("[mesos]\nurl = \"{}\"\n[node]\npoll = \"1h\"\n", mesos.url());
+    let agent = Start::in_dir(&dir).config(&config).start();
+    let ask = |path: &str| {
+        let mut message = Value::Null;
+        wait_for(
+            || {
+                let (status, body) = agent.ask("GET", path, "");
+                message = serde_json::from_str(&body).unwrap_or_default();
+                status == 200
+            },
+            path,
+        );
+        message
+    };
+    let container = ask("/v0/containers/c");
+    let datapoint = &container["datapoints"][0];
+    assert_eq!((&datapoint["name"], &datapoint["unit"]), (&json!("container.threads"), &json!("")));
+    assert_eq!(datapoint["value"], 0);
+    assert_eq!(datapoint["timestamp"], "2020-09-13T12:26:40Z");
+    assert_eq!(container["dimensions"]["task_name"], "cart");
+    let node = ask("/v0/node");
+    let units: Vec<_> = node["datapoints"].as_array().unwrap().iter().collect();
+    for (name, unit) in [
+        ("system.uptime", "count"),
+        ("memory.total", "bytes"),
+        ("network.in", "bytes"),
+        ("network.in.packets", "count"),
+        ("filesystem.inode.free", "count"),
+    ] {
+        let of_it = units.iter().find(|it| it["name"] == name).unwrap();
+        assert_eq!(of_it["unit"], unit, "{name}");
+    }
+    assert_eq!(agent.ask("GET", "/v0/containers/c/app", "").0, 204);
+}

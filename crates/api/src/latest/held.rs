@@ -237,7 +237,7 @@ impl Told {
     ) {
         let flush = seconds(end_ms / 1000);
         // A time to come is not believed: it would outlast all that comes after it.
-        let at = datapoint.timestamp.map_or(flush, |own| seconds(own).min(flush));
+        let at = datapoint.timestamp.map_or(flush, |own| seconds(own.0 / 1000).min(flush));
         let Self { series, places, totals, expected, .. } = self;
         let is_expected = |series: &Series| {
             std::ptr::eq(series.key.as_bytes(), datapoint.key.as_bytes()) // one allocation

@@ -1,4 +1,6 @@
-use metric::{Datapoint, Dimensions, Kind, Origin, Quantiles, ReadAs, SeriesKey, Summary, Value};
+use metric::{
+    Datapoint, Dimensions, Kind, Origin, Quantiles, ReadAs, SeriesKey, Summary, UnixMillis, Value,
+};
 use tokio::time::advance;
 
 use super::*;
@@ -39,7 +41,7 @@ fn timer(name: &str, count: f64, mean: f64) -> Datapoint {
 }
 
 fn at(timestamp: i64, datapoint: Datapoint) -> Datapoint {
-    Datapoint { timestamp: Some(timestamp), ..datapoint }
+    Datapoint { timestamp: Some(UnixMillis::from_secs(timestamp)), ..datapoint }
 }
 
 fn batch(source: &Arc<Source>, end_ms: i64, datapoints: Vec<Datapoint>) -> Arc<Batch> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::{App, Latest, LatestConfig, Names, NotANumber, Role, V0, V0Config};
 use metric::{
     Batch, Datapoint, Dimensions, Kind, Origin, Quantiles, ReadAs, SeriesKey, Source, Summary, Tag,
-    Value,
+    UnixMillis, Value,
 };
 use tokio::time::advance;
 
@@ -116,7 +116,7 @@ fn whole_node() -> Latest {
         gauge("never", &[], f64::NAN),
         gauge("endless", &[], f64::INFINITY),
     ];
-    let own_time = Datapoint { timestamp: Some(1), ..gauge("dated", &[], 5.0) };
+    let own_time = Datapoint { timestamp: Some(UnixMillis(1_000)), ..gauge("dated", &[], 5.0) };
     let uses = vec![
         gauge("container.processes", &[], 2.0),
         gauge("cpus.limit", &[], 8.25),
