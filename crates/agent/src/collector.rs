@@ -47,6 +47,9 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// How long to wait when no connection can be taken.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long a stop waits for the streams.
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);
+
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
 /// What a stream's numbers go through.
@@ -157,8 +160,10 @@ impl Bound {
 }
 
 impl Collector {
-    /// Takes no more connections, and reads those that there are until nothing is there.
+    /// Takes no more connections, and reads those that there are until nothing is there, or for as
+    /// long as may be: a sender that does not stop must not cost the last flush its time.
     pub(crate) async fn stop(mut self, deadline: Instant) {
+        let deadline = deadline.min(Instant::now() + LONGEST_DRAIN);
         self.stop.cancel();
         // It ends at its next await.
         let _ = self.accepting.await;

@@ -144,7 +144,9 @@ impl Running {
         let intervals = self.swap();
         let end = end(&mut self.ends, Now::read());
         // A source that ended before its worker was swapped ends here before the merge too.
-        while let Ok(message) = self.messages.try_recv() {
+        // Taken before any is heard: a stream sends its next when it is.
+        let messages: Vec<_> = self.messages.try_iter().collect();
+        for message in messages {
             self.hear(message);
         }
         // What has waited since the last flush goes now, with what is known.
