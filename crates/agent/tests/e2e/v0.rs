@@ -173,6 +173,124 @@ fn an_apps_tags_and_dimensions_are_those_that_dcos_tells_of_its_task() {
     assert_eq!(v0.get("/system/v1/metrics/v0/containers"), (200, all));
 }
 
+/// What a container uses, in every shape in which Mesos tells it.
+fn shapes() -> [(&'static str, Value); 7] {
+    let with = |more: Value| {
+        let mut statistics = json!({
+            "timestamp": 1_546_398_245.9,
+            "cpus_limit": 4.1,
+            "cpus_nr_throttled": 0,
+            "cpus_user_time_secs": 512.25,
+            "mem_rss_bytes": 4_294_967_296_u64,
+        });
+        statistics.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        statistics
+    };
+    let counted = |op: &str, value: u64| json!([{"op": op, "value": value}]);
+    let of_all = json!({
+        "io_serviced": counted("TOTAL", 1),
+        "io_service_bytes": counted("READ", 2),
+        "io_service_time": counted("WRITE", 3),
+        "io_wait_time": counted("SYNC", 4),
+        "io_merged": counted("ASYNC", 5),
+        "io_queued": counted("TOTAL", 6),
+    });
+    let of_device = |minor: u64| {
+        json!({
+            "device": {"major_number": 8, "minor_number": minor},
+            "io_serviced": [{"op": "TOTAL", "value": minor}, {"op": "READ", "value": 1}],
+        })
+    };
+    let volume = json!([
+        {"limit_bytes": 1024, "used_bytes": 512},
+        {"persistence": {"id": "db#1", "principal": "shop"}, "limit_bytes": 2048, "used_bytes": 0},
+    ]);
+    [
+        ("normal", with(json!({}))),
+        ("cfq", with(json!({"disk_statistics": volume, "blkio_statistics": {"cfq": [of_all]}}))),
+        ("cfq_recursive", with(json!({"blkio_statistics": {"cfq_recursive": [of_all]}}))),
+        (
+            "throttling",
+            with(json!({"blkio_statistics": {"throttling": [of_device(0), of_device(16)]}})),
+        ),
+        (
+            "snmp",
+            with(json!({"net_snmp_statistics": {
+                "ip_stats": {"Forwarding": 1, "DefaultTTL": 64},
+                "icmp_stats": {"InMsgs": 0, "InErrors": 2},
+                "tcp_stats": {"RtoMin": 200, "CurrEstab": 3},
+                "udp_stats": {"InDatagrams": 4, "NoPorts": 5},
+            }})),
+        ),
+        (
+            "traffic_control",
+            with(json!({"net_traffic_control_statistics": [{
+                "id": "bw_limit", "backlog": 1, "bytes": 2, "drops": 3, "overlimits": 4, "packets": 5,
+                "qlen": 6, "ratebps": 7, "ratepps": 8, "requeues": 9,
+            }]})),
+        ),
+        (
+            "network",
+            with(json!({"net_rx_bytes": 7, "net_tx_bytes": 8, "net_tcp_rtt_microsecs_p99": 9})),
+        ),
+    ]
+}
+
+#[test]
+fn what_a_container_uses_is_answered_as_its_golden_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::default();
+    for (id, statistics) in shapes() {
+        command(&mut world, &format!("{id}.1"), id);
+        world.containers.last_mut().unwrap()["resource_statistics"] = statistics;
+    }
+    let mesos = Mesos::start(world);
+    let config = dcos(dir.path(), &mesos).replace("poll = \"0s\"", "poll = \"1h\"");
+    let _agent = Start::in_dir(&dir).config(&config).start();
+    let v0 = V0::of(dir.path());
+    let mut ids: Vec<_> = shapes().map(|(id, _)| id).into();
+    ids.sort_unstable();
+    wait_for(|| v0.get("/v0/containers").1 == json!(ids), "all containers");
+    for id in ids {
+        let (status, body) = ask_unix(&v0.0, "GET", &format!("/v0/containers/{id}"), "");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/golden");
+        let expected = std::fs::read_to_string(golden.join(format!("{id}.json"))).unwrap();
+        assert_eq!((status, body), (200, expected), "{id}");
+        // Nobody told anything there.
+        assert_eq!(v0.get(&format!("/v0/containers/{id}/app")).0, 204);
+    }
+}
+
+#[test]
+fn what_the_node_uses_passes_the_checks_of_dcos_own_test() {
+    let dir = tempfile::tempdir().unwrap();
+    let mesos = Mesos::start(World::default());
+    let config = dcos(dir.path(), &mesos) + "[node]\npoll = \"1s\"\n";
+    let _agent = Start::in_dir(&dir).config(&config).start();
+    let v0 = V0::of(dir.path());
+    // Percentages come with the second look.
+    let node = v0.get_when("/system/v1/metrics/v0/node", |node| value(node, "cpu.total").is_some());
+    for point in node["datapoints"].as_array().unwrap() {
+        let name = point["name"].as_str().unwrap();
+        let tags = if point["tags"].is_null() { BTreeSet::new() } else { keys(&point["tags"]) };
+        let expected = match name.split('.').next().unwrap() {
+            "filesystem" => BTreeSet::from(["path"]),
+            "network" => BTreeSet::from(["interface"]),
+            _ => BTreeSet::new(),
+        };
+        assert_eq!(tags, expected, "{point}");
+        assert!(tags.iter().all(|tag| point["tags"][tag] != ""), "{point}");
+        assert!(
+            ["percent", "count", "bytes"].contains(&point["unit"].as_str().unwrap()),
+            "{point}"
+        );
+        assert!(point["value"].is_number(), "{point}");
+    }
+    assert_eq!(datapoint(&node, "memory.total").unwrap()["unit"], "bytes");
+    assert_eq!(node["dimensions"]["cluster_id"], "9a1c");
+    assert_eq!(keys(&node["dimensions"]), BTreeSet::from(["cluster_id", "hostname", "mesos_id"]));
+}
+
 #[test]
 fn a_plug_in_that_polls_the_socket_sees_what_there_is_and_takes_204_for_nothing() {
     let dir = tempfile::tempdir().unwrap();
