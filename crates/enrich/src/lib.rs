@@ -17,6 +17,7 @@ mod mesos;
 mod answer;
 mod census;
 mod labels;
+mod settings;
 
 mod directory;
 mod peer;
@@ -33,3 +34,4 @@ pub use labels::LabelRules;
 pub use mesos::{Credentials, MesosConfig};
 pub use peer::{container_in, container_of};
 pub use poller::Poller;
+pub use settings::Settings;
