@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, HttpListen};
 use crate::ledger::Ledger;
+use crate::worker;
 
 /// How many readers of the status may wait for it.
 const READERS: usize = 64;
@@ -105,6 +106,18 @@ impl Front {
             while let Some(Some(id)) = stop.run_until_cancelled(retired.recv()).await {
                 info!("Mesos does not know container {id:?} any more: it is retired");
                 containers.remove(&id).await;
+            }
+        });
+    }
+
+    /// Has workers look up their sources' terms anew whenever something became known of containers.
+    pub(crate) fn follow_contexts(&self, contexts: &Contexts, workers: Vec<worker::Handle>) {
+        let (mut changes, stop) = (contexts.changes(), self.stop.clone());
+        self.tasks.spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+                for worker in &workers {
+                    worker.ask(worker::Request::Unsettle);
+                }
             }
         });
     }

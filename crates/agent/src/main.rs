@@ -12,9 +12,11 @@ mod ledger;
 mod lifecycle;
 mod pipeline;
 mod shared;
+mod terms;
 mod worker;
 
 mod data_dir;
+mod glob;
 mod logging;
 
 mod cat;
