@@ -30,6 +30,7 @@ use ingest::Listeners;
 use ship::Outputs;
 use tokio::runtime::Handle as Runtime;
 
+use crate::cardinality::Cardinality;
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::data_dir::DataDir;
@@ -95,7 +96,9 @@ impl Pipeline {
             waiting_points,
             latest: latest.clone(),
             traffic: front.traffic.clone(),
+            terms: terms.clone(),
         });
+        front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
         front.follow_mesos(poller, retired);
 
         // Last what lets anybody speak.

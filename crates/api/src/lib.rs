@@ -21,6 +21,7 @@ mod registration;
 mod latest;
 mod v0;
 
+mod cardinality;
 mod health;
 mod status;
 mod traffic;
@@ -29,6 +30,10 @@ mod error;
 mod seldom;
 
 pub use app::{App, Views};
+pub use cardinality::{
+    Cardinality, CardinalityFeed, CardinalityQuery, NameCardinality, SourceCardinality,
+    SourceDetails, TagCardinality,
+};
 pub use containers::{
     Change, Containers, ContainersConfig, ContainersCounts, Hooks, OnFailure, Persist, Ports,
     Refusal, Refused, Registered, Tell,
@@ -38,6 +43,6 @@ pub use error::ApiError;
 pub use health::Health;
 pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, RunningSummary, Seen};
 pub use server::Server;
-pub use status::{Account, OutputStatus, SourceKind, SourceStatus, Status, StatusFeed};
+pub use status::{Account, Lost, OutputStatus, SourceKind, SourceStatus, Status, StatusFeed};
 pub use traffic::{Event, Traffic, TrafficCounts};
 pub use v0::{Names, NotANumber, Role, V0, V0Config};
