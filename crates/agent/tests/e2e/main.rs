@@ -5,9 +5,13 @@ mod harness;
 mod stand_in;
 
 mod basics;
+mod bounds;
 mod containers;
+mod flood;
 mod ledger;
+mod look;
 mod mesos;
 mod outputs;
 mod program;
+mod rules;
 mod v0;
