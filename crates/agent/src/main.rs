@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 
+mod cardinality;
 mod claims;
 mod collector;
 mod ends;
@@ -14,14 +15,17 @@ mod lifecycle;
 mod looks;
 mod pipeline;
 mod shared;
+mod terms;
 mod worker;
 
 mod data_dir;
+mod glob;
 mod logging;
 
 mod cat;
 mod check;
 mod demo;
+mod look;
 mod parse;
 
 use std::io::{Write, stderr};
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Status(options) => look::status::run(&options),
+        Command::Cardinality(options) => look::cardinality::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Parse(options) => parse::run(&options),
         Command::Cat(options) => cat::run(&options),

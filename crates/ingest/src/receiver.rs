@@ -29,6 +29,9 @@ use sockets::Sockets;
 /// others nor whoever wants the worker's attention.
 const BATCHES: usize = 8;
 
+/// And for how long it is read in a turn, about: what is in a datagram may be much work.
+const TURN: Duration = Duration::from_millis(2);
+
 /// For how long a socket is left alone that the kernel refuses to read or to watch.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -208,8 +211,8 @@ impl Receiver {
             let (kernel_dropped, unread) =
                 (socket.kernel_dropped(&Table::default()), socket.discard(&mut self.batch));
             let last = closing.close(kernel_dropped, unread);
-            let source = &socket.source;
-            on(Event::Closed { socket: key, source, kernel_dropped, unread, last });
+            let (source, port) = (&socket.source, socket.port());
+            on(Event::Closed { socket: key, source, port, kernel_dropped, unread, last });
         }
         closing.finish();
         true
@@ -221,8 +224,10 @@ impl Receiver {
         let Some(socket) = self.sockets.get(key) else {
             return served;
         };
+        let (began, mut most) = (Instant::now(), socket.batch.get());
+        let mut batch_began = began;
         for _ in 0..BATCHES {
-            match socket.receive(&mut self.batch) {
+            match socket.receive(&mut self.batch, most) {
                 Ok(received) => {
                     if received > 0 {
                         on(Event::Packets { socket: key, packets: self.batch.packets() });
@@ -230,11 +235,18 @@ impl Receiver {
                     served.received += received;
                     // A short batch means that the queue is empty: to ask again would only burn
                     // the core.
-                    if received < BATCH {
+                    if received < most {
                         served.emptied = true;
                         return served;
                     }
                     served.full = true;
+                    let now = Instant::now();
+                    most = next_batch(received, now.duration_since(batch_began));
+                    socket.batch.set(most);
+                    batch_began = now;
+                    if now.duration_since(began) >= TURN {
+                        return served;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     served.emptied = true;
@@ -283,5 +295,31 @@ impl Receiver {
             let (key, _) = self.paused.swap_remove(at);
             self.watch(key);
         }
+    }
+}
+
+/// How many datagrams are asked for after a batch of `full` ones that took so long: no more than fit
+/// into a turn if they go on being as much work as that.
+fn next_batch(full: usize, took: Duration) -> usize {
+    let fit = full as u128 * TURN.as_nanos() / took.as_nanos().max(1);
+    // Not at once as many as usual: the next ones may be much work again.
+    (fit.min(BATCH as u128) as usize).clamp(1, 2 * full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_that_are_much_work_are_taken_a_few_at_a_time_and_others_soon_as_many_as_usual() {
+        let micros = Duration::from_micros;
+        assert_eq!(next_batch(64, micros(90)), 64);
+        assert_eq!(next_batch(64, micros(32_000)), 4);
+        assert_eq!(next_batch(4, micros(2_000)), 4);
+        assert_eq!(next_batch(4, micros(20_000)), 1);
+        assert_eq!(next_batch(1, micros(20_000)), 1);
+        assert_eq!(next_batch(4, micros(2)), 8);
+        assert_eq!(next_batch(32, micros(0)), 64);
+        assert_eq!(next_batch(64, micros(0)), 64);
     }
 }

@@ -1,17 +1,23 @@
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use aggregate::{Interval, Limits, Measure, Recorded, Remember, Shard, SourceIndex};
+use aggregate::{Interval, Measure, Recorded, Remember, Shard, SourceIndex};
 use ingest::{Event, SocketKey};
-use metric::{Dimensions, Note, Notes, Packet, ReadAs, Reason, Sample, Source};
+use metric::{
+    Dimensions, Note, Notes, Origin, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source,
+    Tag,
+};
 use statsd::{Measured, Skim};
 
 use super::account::{Accounts, Ended, SourceAccount, SourceNotes};
+use super::complaints::{Complaints, Trouble};
 use super::peers::Peers;
+use super::tenants::Tenants;
 use crate::claims::Claims;
 use crate::ends::Now;
 use crate::flush;
+use crate::terms::{Judged, Terms};
 
 /// What a worker does with what its sockets give: it reads lines and adds up samples.
 pub(super) struct Reader {
@@ -21,9 +27,25 @@ pub(super) struct Reader {
     sources: HashMap<Arc<Source>, SourceIndex>,
     claims: Claims,
     peers: Peers,
+    terms: Terms,
+    tenants: Tenants,
+    // Sources that clients named, with what they had received when they were last looked at.
+    claimed: Vec<(Arc<Source>, u64, Instant)>,
+    // Sources whose terms are to be looked up anew.
+    unsettled: Vec<Arc<Source>>,
+    complaints: Complaints,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
+
+/// A source that a client named is closed when it has no series and was not named for so long.
+const CLAIM_LIFE: Duration = Duration::from_mins(10);
+
+/// So many sources' terms are looked up at once: some tens of microseconds.
+const SETTLED_AT_ONCE: usize = 64;
+
+/// So many keys are told at once: a few hundred microseconds, where each is a miss of the cache.
+const KEYS_AT_ONCE: usize = 2048;
 
 #[derive(Clone, Debug)]
 struct Socket {
@@ -41,16 +63,27 @@ struct Via<'a> {
     read_as: ReadAs,
     // In unix seconds.
     now: i64,
+    at: Instant,
 }
 
 impl Reader {
-    pub(super) fn new(shard: Shard, claims: Claims, flush: mpsc::Sender<flush::Message>) -> Self {
+    pub(super) fn new(
+        shard: Shard,
+        (claims, terms): (Claims, Terms),
+        complaints: Complaints,
+        flush: mpsc::Sender<flush::Message>,
+    ) -> Self {
         Self {
             shard,
             sockets: Vec::new(),
             sources: HashMap::new(),
             claims,
             peers: Peers::default(),
+            terms,
+            tenants: Tenants::default(),
+            claimed: Vec::new(),
+            unsettled: Vec::new(),
+            complaints,
             ended: Ended::default(),
             flush,
         }
@@ -60,9 +93,9 @@ impl Reader {
         match event {
             Event::Opened { socket, source } => self.open(socket, source),
             Event::Packets { socket, packets } => self.read(socket, packets),
-            Event::Closed { socket, source, kernel_dropped, unread, last } => {
+            Event::Closed { socket, source, port, kernel_dropped, unread, last } => {
                 self.count_kernel_drops(socket, kernel_dropped);
-                self.close(socket, source, unread, last);
+                self.close(socket, source, port, unread, last);
             }
         }
     }
@@ -76,13 +109,29 @@ impl Reader {
         }
     }
 
-    /// Forgets a little of what is to be forgotten; whether there is more.
+    /// Forgets a little of what is to be forgotten, and looks up a few terms; whether there is more.
     pub(super) fn tidy(&mut self) -> bool {
-        self.shard.tidy()
+        self.settle();
+        self.shard.tidy() || !self.unsettled.is_empty()
+    }
+
+    /// Something became known of containers: the terms of all are looked up anew, little by little.
+    pub(super) fn unsettle(&mut self) {
+        let sources = self.sources.keys().filter(|source| source.container_id().is_some());
+        self.unsettled = sources.cloned().collect();
+    }
+
+    /// Keys of a source's series, in parts: see [`Shard::keys`].
+    pub(super) fn keys(&self, source: &Source, from: usize) -> (Vec<SeriesKey>, Option<usize>) {
+        match self.sources.get(source) {
+            Some(index) => self.shard.keys(*index, from, KEYS_AT_ONCE),
+            None => (Vec::new(), None),
+        }
     }
 
     /// Exchanges the running interval.
     pub(super) fn swap(&mut self, empty: Interval) -> Interval {
+        self.close_idle_claims(Instant::now());
         self.shard.swap(empty)
     }
 
@@ -106,12 +155,13 @@ impl Reader {
             counts: *counts,
             series,
             ended: false,
+            port: None,
         }));
         Accounts { sources, ended }
     }
 
     fn open(&mut self, socket: SocketKey, source: &Arc<Source>) {
-        let index = index_of(&mut self.sources, &mut self.shard, source);
+        let index = self.index_of(source);
         if self.sockets.len() <= socket.index() {
             self.sockets.resize(socket.index() + 1, None);
         }
@@ -119,18 +169,50 @@ impl Reader {
             Some(Socket { source: source.clone(), index, kernel_dropped: 0 });
     }
 
-    fn close(&mut self, socket: SocketKey, source: &Arc<Source>, unread: u64, last: bool) {
+    fn close(
+        &mut self,
+        socket: SocketKey,
+        source: &Arc<Source>,
+        port: Option<u16>,
+        unread: u64,
+        last: bool,
+    ) {
         self.sockets[socket.index()] = None;
         let Some(index) = self.sources.get(source).copied() else { return };
         self.shard.counts_mut(index).closed_unread += unread;
         if last {
-            self.sources.remove(source);
-            if let Some(part) = self.shard.close_source(index) {
-                self.ended.add(source.clone(), &part.counts, Instant::now());
-                // At the very end there is no flush thread any more, and nothing to tell it.
-                let _ = self.flush.send(flush::Message::Ended(Box::new(part)));
-            }
+            self.close_source(source, index, port);
         }
+    }
+
+    fn close_source(&mut self, source: &Arc<Source>, index: SourceIndex, port: Option<u16>) {
+        self.sources.remove(source);
+        self.tenants.close(index);
+        self.complaints.close(index);
+        if let Some(part) = self.shard.close_source(index) {
+            self.ended.add(source.clone(), port, &part.counts, Instant::now());
+            // At the very end there is no flush thread any more, and nothing to tell it.
+            let _ = self.flush.send(flush::Message::Ended(Box::new(part)));
+        }
+    }
+
+    // Nobody tells that a container ended which only its clients spoke of.
+    fn close_idle_claims(&mut self, now: Instant) {
+        let mut claimed = std::mem::take(&mut self.claimed);
+        claimed.retain_mut(|(source, received, since)| {
+            let Some(index) = self.sources.get(source).copied() else { return false };
+            let samples = self.shard.counts_mut(index).received.samples;
+            if samples != *received || self.shard.series(index) > 0 {
+                (*received, *since) = (samples, now);
+            }
+            let is_idle = now.saturating_duration_since(*since) >= CLAIM_LIFE;
+            if is_idle {
+                self.close_source(source, index, None);
+                self.claims.closed(source);
+            }
+            !is_idle
+        });
+        self.claimed = claimed;
     }
 
     // Hot path: runs once per batch.
@@ -145,28 +227,54 @@ impl Reader {
             index,
             read_as: source.read_as,
             now: now.wall_ms.div_euclid(1000),
+            at: now.at,
         };
-        let mut received = metric::Received::default();
+        let mut received = Received::default();
         for packet in packets {
-            received.datagrams += 1;
-            received.bytes += packet.bytes.len() as u64;
             let via = match packet.sender {
                 Some(pid) if own.read_as.trust_container => {
                     Via { index: self.of_process(own, pid, now.at), ..own }
                 }
                 Some(_) | None => own,
             };
+            if !self.tenants.admits(via.index, packet.bytes.len(), now.at) {
+                self.throttle(&packet, via);
+                continue;
+            }
+            received.datagrams += 1;
+            received.bytes += packet.bytes.len() as u64;
             if packet.truncated {
-                let (whole, _cut) = statsd::split_cut(packet.bytes);
+                let (whole, cut) = statsd::split_cut(packet.bytes);
                 self.read_lines(whole, via);
                 let counts = self.shard.counts_mut(via.index);
                 counts.truncated += 1;
                 counts.reject(Reason::Truncated, 1);
+                self.complain(via, via.index, Trouble::Rejected(Reason::Truncated), 1, cut);
             } else {
                 self.read_lines(packet.bytes, via);
             }
         }
         self.shard.counts_mut(index).received += received;
+    }
+
+    // A datagram that is over its source's share of bytes: its samples are counted, no more.
+    #[cold]
+    fn throttle(&mut self, packet: &Packet<'_>, via: Via<'_>) {
+        let (whole, cut) = if packet.truncated {
+            statsd::split_cut(packet.bytes)
+        } else {
+            (packet.bytes, &[][..])
+        };
+        let count = |line| statsd::count(line, via.read_as, via.now);
+        // The line that was cut would have been refused.
+        let samples = statsd::lines(whole).map(count).sum::<u64>() + u64::from(packet.truncated);
+        let throttled = Received { datagrams: 1, bytes: packet.bytes.len() as u64, samples };
+        let counts = self.shard.counts_mut(via.index);
+        counts.truncated += u64::from(packet.truncated);
+        counts.received += throttled;
+        counts.throttled += throttled;
+        let example = if whole.is_empty() { cut } else { whole };
+        self.complain(via, via.index, Trouble::Throttled, 1, example);
     }
 
     fn read_lines(&mut self, bytes: &[u8], via: Via<'_>) {
@@ -183,7 +291,7 @@ impl Reader {
         let plain = measured.filter(|measured| measured.timestamp.is_none());
         match (skim, plain) {
             (Some(skim), Some(measured)) => {
-                if !self.add_known(&skim, &measured, via) {
+                if !self.add_known(&skim, &measured, via) && !self.drop_known(&skim, via) {
                     self.read_in_full(line, Some(&skim), via);
                 }
             }
@@ -207,6 +315,15 @@ impl Reader {
         true
     }
 
+    // Whether the line's bytes were known as those of a metric that is dropped.
+    fn drop_known(&mut self, skim: &Skim<'_>, via: Via<'_>) -> bool {
+        let Some(index) = self.tenants.whose_dropped(via.index, &skim.spelling) else {
+            return false;
+        };
+        self.shard.counts_mut(index).reject(Reason::DroppedByRule, 1);
+        true
+    }
+
     #[cold]
     fn read_in_full(&mut self, line: &[u8], skim: Option<&Skim<'_>>, via: Via<'_>) {
         let reading = statsd::read(line, via.read_as, via.now);
@@ -219,27 +336,51 @@ impl Reader {
         for reject in reading.rejects() {
             counts.rejected.add(reject.reason, 1);
         }
-        if reading.event().is_some() || reading.check().is_some() {
+        let is_other = reading.event().is_some() || reading.check().is_some();
+        if is_other {
             counts.rejected.add(Reason::NotCarried, 1);
+            self.complain(via, index, Trouble::Rejected(Reason::NotCarried), 1, line);
         }
+        for reject in reading.rejects() {
+            self.complain(via, index, Trouble::Rejected(reject.reason), 1, line);
+        }
+        let spelled = skim.filter(|_| reading.is_one_sample()).map(|skim| skim.spelling);
+        let judged =
+            reading.samples().next().map(|sample| self.tenants.rules(index).judge(&sample));
+        let fewer = match &judged {
+            None | Some(Judged::Unchanged) => None,
+            Some(Judged::Fewer(tags)) => Some(&tags[..]),
+            Some(Judged::Dropped) => {
+                let values = reading.samples().map(|sample| sample.values.count() as u64).sum();
+                self.shard.counts_mut(index).rejected.add(Reason::DroppedByRule, values);
+                if let Some(spelling) = &spelled {
+                    self.tenants.remember_dropped(via.index, spelling, index);
+                }
+                return;
+            }
+        };
+        let samples = || reading.samples().map(|sample| with_tags(sample, fewer));
         let mut clash = Notes::NONE;
-        if reading.samples().next().is_some_and(has_identity_tag) {
+        if samples().next().is_some_and(has_identity_tag) {
             clash.insert(Note::TagClash);
         }
-        let remember = skim.filter(|_| reading.is_one_sample()).map(|skim| Remember {
+        let remember = spelled.map(|spelling| Remember {
             via: via.index,
-            spelling: skim.spelling,
+            spelling,
             notes: reading.spelling_notes().union(clash),
         });
-        let mut kept = reading.event().is_some() || reading.check().is_some();
+        let mut kept = is_other;
         let mut notes = reading.notes().union(clash);
-        for sample in reading.samples() {
+        for sample in samples() {
             match self.shard.record(index, &sample, remember.as_ref()) {
                 Recorded::Aggregated(of_it) => {
                     kept = true;
                     notes = notes.union(of_it);
                 }
-                Recorded::OverSeriesLimit => {}
+                Recorded::OverSeriesLimit => {
+                    let count = sample.values.count() as u64;
+                    self.complain(via, index, Trouble::OverSeriesLimit, count, line);
+                }
             }
         }
         // A note tells of something that was kept.
@@ -248,12 +389,73 @@ impl Reader {
         }
     }
 
+    // Something of this source was lost that came this way.
+    #[cold]
+    fn complain(
+        &mut self,
+        via: Via<'_>,
+        index: SourceIndex,
+        trouble: Trouble,
+        count: u64,
+        bytes: &[u8],
+    ) {
+        let source = self.shard.source(index);
+        self.complaints.about((index, source), (trouble, count), bytes, via.at);
+    }
+
     /// The source of a container that a line names; the line's own if there are too many.
     fn claimed(&mut self, via: Via<'_>, container_id: &str) -> SourceIndex {
         match self.claims.source(via.listener, container_id) {
-            Some(source) => index_of(&mut self.sources, &mut self.shard, &source),
+            Some(source) => self.index_of(&source),
             None => via.index,
         }
+    }
+
+    /// The place of a source, which is opened if it is new.
+    fn index_of(&mut self, source: &Arc<Source>) -> SourceIndex {
+        if let Some(index) = self.sources.get(source) {
+            return *index;
+        }
+        let settings = self.terms.settings(source);
+        let terms = self.terms.of(source, settings.as_deref());
+        let index = self.shard.open_source(source.clone(), terms.limits);
+        self.tell_ignored(index, source, &terms.ignored);
+        self.tenants.open(index, settings, terms);
+        self.sources.insert(source.clone(), index);
+        if let Origin::Claimed { .. } = source.origin {
+            self.claims.opened(source);
+            self.claimed.push((source.clone(), 0, Instant::now()));
+        }
+        index
+    }
+
+    // Looks up the terms of a few sources anew.
+    fn settle(&mut self) {
+        for _ in 0..SETTLED_AT_ONCE {
+            let Some(source) = self.unsettled.pop() else { return };
+            let Some(index) = self.sources.get(&source).copied() else { continue };
+            let settings = self.terms.settings(&source);
+            if self.tenants.is_settled(index, settings.as_ref()) {
+                continue;
+            }
+            let terms = self.terms.of(&source, settings.as_deref());
+            self.shard.set_limits(index, terms.limits);
+            self.tell_ignored(index, &source, &terms.ignored);
+            if self.tenants.change(index, settings, terms) {
+                self.shard.relearn(index);
+            }
+        }
+    }
+
+    fn tell_ignored(&mut self, index: SourceIndex, source: &Arc<Source>, ignored: &[String]) {
+        if ignored.is_empty() {
+            return;
+        }
+        self.terms.count_ignored(ignored.len());
+        let (trouble, texts) = (Trouble::BadSetting, ignored.join("; "));
+        let count = ignored.len() as u64;
+        let of = (index, Some(source));
+        self.complaints.about(of, (trouble, count), texts.as_bytes(), Instant::now());
     }
 
     /// The source of the container that a process runs in; the socket's if it runs in none.
@@ -265,17 +467,14 @@ impl Reader {
     }
 }
 
-fn index_of(
-    sources: &mut HashMap<Arc<Source>, SourceIndex>,
-    shard: &mut Shard,
-    source: &Arc<Source>,
-) -> SourceIndex {
-    // No limit of its own but the shard's: what an honest service needs is not known yet.
-    *sources
-        .entry(source.clone())
-        .or_insert_with(|| shard.open_source(source.clone(), Limits::NONE))
+// A sample with these tags in the place of its own.
+fn with_tags<'a>(sample: Sample<'a>, tags: Option<&'a [Tag<'a>]>) -> Sample<'a> {
+    Sample { tags: tags.unwrap_or(sample.tags), ..sample }
 }
 
 fn has_identity_tag(sample: Sample<'_>) -> bool {
     sample.tags.iter().any(|tag| Dimensions::is_identity(&tag.key))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
+use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ingest::{Address, IngestError};
+use ingest::{Address, Event, IngestError};
 
 use crate::rig::{Rig, count, port_of, sender_to, source, udp};
 
@@ -35,6 +36,42 @@ fn more_datagrams_than_a_batch_keep_their_order() {
     }
     rig.until_received(200);
     assert_eq!(rig.seen.bytes(), datagrams);
+}
+
+#[test]
+fn a_socket_whose_datagrams_are_much_work_gives_a_few_in_a_turn_and_the_others_theirs() {
+    let mut rig = Rig::new(1);
+    let (heavy, light) = (source(), source());
+    let ports = [&heavy, &light].map(|source| rig.open_udp(source, BUFFER).1);
+    for port in ports {
+        let sender = sender_to(port);
+        for _ in 0..200 {
+            sender.send(b"x").unwrap();
+        }
+    }
+    let mut sources = HashMap::new();
+    // How many of each come in a turn, if those of the first take two milliseconds each.
+    let mut turn = || {
+        let mut seen = [0, 0];
+        let on = &mut |event: Event<'_>| match event {
+            Event::Opened { socket, source } => {
+                sources.insert(socket, source.clone());
+            }
+            Event::Packets { socket, packets } if sources[&socket] == heavy => {
+                seen[0] += packets.len();
+                let until = Instant::now() + Duration::from_millis(2) * packets.len() as u32;
+                while Instant::now() < until {}
+            }
+            Event::Packets { packets, .. } => seen[1] += packets.len(),
+            Event::Closed { .. } => {}
+        };
+        rig.receivers[0].turn(Some(Duration::ZERO), on).unwrap();
+        seen
+    };
+    assert_eq!(turn(), [0, 0], "they are opened");
+    assert_eq!(turn(), [8, 200]);
+    assert_eq!(turn(), [1, 0]);
+    assert_eq!(turn(), [1, 0]);
 }
 
 #[test]
