@@ -4,7 +4,7 @@ mod timed;
 
 use std::sync::Arc;
 
-use metric::{Kind, Notes, SeriesKey, Source};
+use metric::{Kind, Note, Notes, SeriesKey, Source};
 
 use crate::members::{self, Members};
 use crate::number::{change, hold};
@@ -113,7 +113,8 @@ impl Interval {
             Measure::Member(member) => {
                 debug_assert_eq!(kind, Kind::Set, "only sets have members");
                 if kind == Kind::Set {
-                    added.bytes = add_member(cell, &mut self.log, members::hash(member), room);
+                    let hash = members::hash(member);
+                    added.bytes = add_member(cell, &mut self.log, hash, room, &mut added.notes);
                 }
                 return added;
             }
@@ -152,7 +153,9 @@ impl Interval {
             Cell::Members(members) => Share::Members(members),
             Cell::Few { last, count } if kind == Kind::Set => {
                 let mut members = Box::<Members>::default();
-                self.log.back_from(last, count).for_each(|hash| members.add(hash, true));
+                self.log.back_from(last, count).for_each(|hash| {
+                    members.add(hash, true);
+                });
                 Share::Members(members)
             }
             Cell::Few { last, count } => {
@@ -215,7 +218,13 @@ fn add_value(
     sketch.bytes().saturating_sub(before)
 }
 
-fn add_member(cell: &mut Cell, log: &mut Log, hash: u64, room: bool) -> usize {
+fn add_member(
+    cell: &mut Cell,
+    log: &mut Log,
+    hash: u64,
+    room: bool,
+    notes: &mut Notes,
+) -> usize {
     if !matches!(cell, Cell::Members(_)) {
         let (last, count) = cell.few();
         if (count as usize) < FEW {
@@ -223,11 +232,15 @@ fn add_member(cell: &mut Cell, log: &mut Log, hash: u64, room: bool) -> usize {
             return Log::ENTRY_BYTES;
         }
         let mut members = Box::<Members>::default();
-        log.back_from(last, count).for_each(|hash| members.add(hash, true));
+        log.back_from(last, count).for_each(|hash| {
+            members.add(hash, true);
+        });
         *cell = Cell::Members(members);
     }
     let Cell::Members(members) = cell else { return 0 };
     let before = if members.is_empty() { 0 } else { members.bytes() };
-    members.add(hash, room);
+    if members.add(hash, room) {
+        notes.insert(Note::CoarseSketch);
+    }
     members.bytes().saturating_sub(before)
 }

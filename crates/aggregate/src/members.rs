@@ -4,7 +4,7 @@ mod xxh64;
 #[cfg(test)]
 mod tests;
 
-use hyperloglog::HyperLogLog;
+use hyperloglog::{FINEST, HyperLogLog};
 pub(crate) use xxh64::xxh64;
 
 /// Up to this many members of a set are counted exactly.
@@ -38,58 +38,72 @@ impl Members {
 
     /// The memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let members = if self.estimated { HyperLogLog::BYTES } else { size_of_val(&*self.exact) };
+        let members = match &self.registers {
+            Some(registers) if self.estimated => registers.bytes(),
+            _ => size_of_val(&*self.exact),
+        };
         size_of::<Self>() + members
     }
 
     /// Forgets all members and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.exact.clear();
-        self.registers = self.registers.take().filter(|_| self.estimated);
+        let is_worth_it = |registers: &HyperLogLog| self.estimated && registers.precision() == FINEST;
+        self.registers = self.registers.take().filter(is_worth_it);
         self.estimated = false;
         self.adds = 0;
     }
 
-    /// Adds a member by its hash. Without `room` no more are kept exactly than there are.
+    /// Adds a member by its hash. Without `room` it takes no more memory for it, and if it cannot
+    /// go on exactly so, it is estimated as well as that memory allows: whether this was so.
     // Hot path: runs once per member.
-    pub(crate) fn add(&mut self, hash: u64, room: bool) {
+    pub(crate) fn add(&mut self, hash: u64, room: bool) -> bool {
         self.adds = self.adds.saturating_add(1);
         if self.estimated {
-            self.registers.get_or_insert_default().add(hash);
+            self.estimate(FINEST).add(hash);
         } else if let Err(place) = self.exact.binary_search(&hash) {
             if room && self.exact.len() < MOST_EXACT {
                 self.exact.insert(place, hash);
             } else {
-                self.estimate();
-                self.registers.get_or_insert_default().add(hash);
+                let held = hyperloglog::precision_within(size_of_val(&*self.exact));
+                self.estimate(if room { FINEST } else { held }).add(hash);
+                return !room;
             }
         }
+        false
     }
 
-    fn estimate(&mut self) {
+    // From now on the members are estimated, of this precision unless they already are.
+    fn estimate(&mut self, precision: u32) -> &mut HyperLogLog {
         if !self.estimated {
             self.estimated = true;
-            let registers = self.registers.get_or_insert_default();
+            let kept = self.registers.take().filter(|kept| kept.precision() == precision);
+            let mut registers = kept.unwrap_or_else(|| HyperLogLog::new(precision));
             registers.clear();
             for hash in self.exact.drain(..) {
                 registers.add(hash);
             }
+            if precision < FINEST {
+                self.exact = Vec::new();
+            }
+            self.registers = Some(registers);
         }
+        self.registers.get_or_insert_with(|| HyperLogLog::new(precision))
     }
 
     /// Adds all that another holds.
     pub(crate) fn absorb(&mut self, other: &Self) {
         match &other.registers {
-            Some(theirs) if other.estimated => {
-                self.estimate();
-                self.registers.get_or_insert_default().absorb(theirs);
-            }
-            _ => other.exact.iter().for_each(|hash| self.add(*hash, true)),
+            Some(theirs) if other.estimated => self.estimate(theirs.precision()).absorb(theirs),
+            _ => other.exact.iter().for_each(|hash| {
+                self.add(*hash, true);
+            }),
         }
         self.adds = self.adds.saturating_add(other.adds);
     }
 
-    /// How many distinct members there are; above 1,024 an estimate with a standard error of 0.8 %.
+    /// How many distinct members there are; above 1,024 an estimate with a standard error of 0.8 %,
+    /// or a larger one if there was no room.
     pub(crate) fn count(&self) -> u64 {
         match &self.registers {
             Some(registers) if self.estimated => registers.estimate(),

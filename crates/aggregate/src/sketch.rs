@@ -38,6 +38,9 @@ pub(crate) struct Sketch {
 /// rounding their window to whole steps takes.
 const MOST_BUCKETS: usize = 2048 + 2 * window::STEP;
 
+/// What two windows take that cannot become smaller, at the coarsest scale.
+const LEAST_BYTES: usize = size_of::<Sketch>() + 2 * window::LEAST * size_of::<f64>();
+
 /// Below this a sum of squares has lost digits to underflow.
 const SOUND_SQUARES: f64 = 1e-290;
 
@@ -89,10 +92,11 @@ impl Sketch {
         *self = Self { positive, negative, ..Self::new() };
     }
 
-    /// Adds a finite value that stands for `weight` events. Without `room` its buckets do not
-    /// become more: it becomes coarser instead.
+    /// Adds a finite value that stands for `weight` events. Without `room` its buckets take no more
+    /// memory: it becomes coarser instead.
     pub(crate) fn add(&mut self, value: f64, weight: f64, room: bool) -> Notes {
         let mut notes = Notes::NONE;
+        let held = self.bytes();
         self.adds = self.adds.saturating_add(1);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
@@ -107,6 +111,11 @@ impl Sketch {
             // At scale 6; a power of two is the upper end of its bucket.
             let index = (value.abs().log2() * 64.0).ceil() as i32 - 1;
             self.add_to_bucket(value < 0.0, index, weight, room, &mut notes);
+            // A bucket that holds more than a byte tells makes all of its window's wider.
+            while !room && self.bytes() > held.max(LEAST_BYTES) {
+                self.coarsen();
+                notes.insert(Note::CoarseSketch);
+            }
         }
         notes
     }

@@ -1,50 +1,102 @@
-// 2^14 registers: a standard error of 1.04 / 2^7 = 0.81 %.
-const PRECISION: u32 = 14;
-const REGISTERS: usize = 1 << PRECISION;
-// A hash has this many bits beside those that choose its register.
-const REST: u32 = u64::BITS - PRECISION;
-
 /// HyperLogLog with the improved raw estimator of O. Ertl, "New cardinality estimation algorithms
 /// for HyperLogLog sketches" (2017), algorithm 6: without bias over the whole range, without tables.
+///
+/// Of 2^p registers, a byte each, the standard error is 1.04 / 2^(p/2).
 #[derive(Clone, Debug)]
-pub(super) struct HyperLogLog(Box<[u8]>);
+pub(super) struct HyperLogLog {
+    precision: u32,
+    registers: Box<[u8]>,
+}
 
-impl Default for HyperLogLog {
-    fn default() -> Self {
-        Self(vec![0; REGISTERS].into())
-    }
+/// So many registers: a standard error of 1.04 / 2^7 = 0.81 %.
+pub(super) const FINEST: u32 = 14;
+// 64 registers, 13 %.
+const COARSEST: u32 = 6;
+
+// A hash has this many bits beside those that choose its register, at the most.
+const LONGEST_REST: usize = (u64::BITS - COARSEST) as usize;
+
+/// The finest whose registers take no more than so many bytes, or the coarsest.
+pub(super) fn precision_within(bytes: usize) -> u32 {
+    bytes.max(1).ilog2().clamp(COARSEST, FINEST)
 }
 
 impl HyperLogLog {
-    pub(super) const BYTES: usize = REGISTERS;
-
-    pub(super) fn clear(&mut self) {
-        self.0.fill(0);
+    /// Of nothing; `precision` is one of 6 to 14.
+    pub(super) fn new(precision: u32) -> Self {
+        Self { precision, registers: vec![0; 1 << precision].into() }
     }
 
-    /// The first 14 bits choose the register, which keeps the greatest rank, from 1, of the first
-    /// set bit among the rest.
+    pub(super) fn precision(&self) -> u32 {
+        self.precision
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.registers.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.registers.fill(0);
+    }
+
+    // The bits of a hash beside those that choose its register.
+    fn rest(&self) -> u32 {
+        u64::BITS - self.precision
+    }
+
+    /// The first bits choose the register, which keeps the greatest rank, from 1, of the first set
+    /// bit among the rest.
     pub(super) fn add(&mut self, hash: u64) {
-        let rank = ((hash << PRECISION).leading_zeros().min(REST) + 1) as u8;
-        let register = &mut self.0[(hash >> REST) as usize];
+        let rest = self.rest();
+        let rank = ((hash << self.precision).leading_zeros().min(rest) + 1) as u8;
+        let register = &mut self.registers[(hash >> rest) as usize];
         *register = rank.max(*register);
     }
 
+    /// Adds all that another holds; becomes as coarse as that if it is coarser.
     pub(super) fn absorb(&mut self, other: &Self) {
-        for (register, theirs) in self.0.iter_mut().zip(&other.0) {
+        if other.precision < self.precision {
+            *self = self.folded(other.precision);
+        }
+        let folded;
+        let other = if self.precision < other.precision {
+            folded = other.folded(self.precision);
+            &folded
+        } else {
+            other
+        };
+        for (register, theirs) in self.registers.iter_mut().zip(&other.registers) {
             *register = (*theirs).max(*register);
         }
     }
 
+    // What it would be if it had been of this lower precision from the beginning: the last bits that
+    // chose a register become the first of the rest.
+    fn folded(&self, precision: u32) -> Self {
+        let mut folded = Self::new(precision);
+        let bits = self.precision - folded.precision;
+        for (number, rank) in self.registers.iter().enumerate().filter(|(_, rank)| **rank > 0) {
+            let moved = number & ((1 << bits) - 1);
+            let rank = match moved.checked_ilog2() {
+                Some(highest) => (bits - highest) as u8,
+                None => rank + bits as u8,
+            };
+            let register = &mut folded.registers[number >> bits];
+            *register = rank.max(*register);
+        }
+        folded
+    }
+
     pub(super) fn estimate(&self) -> u64 {
-        let mut with_rank = [0u32; REST as usize + 2];
-        for rank in &self.0 {
+        let rest = self.rest() as usize;
+        let mut with_rank = [0u32; LONGEST_REST + 2];
+        for rank in &self.registers {
             with_rank[usize::from(*rank)] += 1;
         }
-        let all = REGISTERS as f64;
+        let all = self.registers.len() as f64;
         let share = |rank: usize| f64::from(with_rank[rank]) / all;
-        let mut z = all * tau(1.0 - share(REST as usize + 1));
-        for count in with_rank[1..=REST as usize].iter().rev() {
+        let mut z = all * tau(1.0 - share(rest + 1));
+        for count in with_rank[1..=rest].iter().rev() {
             z = 0.5 * (z + f64::from(*count));
         }
         z += all * sigma(share(0));

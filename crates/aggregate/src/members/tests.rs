@@ -18,14 +18,16 @@ fn xxh64_gives_the_specified_hashes() {
 
 fn numbered(range: std::ops::Range<u32>) -> Members {
     let mut members = Members::default();
-    range.for_each(|n| members.add(hash(&format!("user-{n}")), true));
+    range.for_each(|n| {
+        members.add(hash(&format!("user-{n}")), true);
+    });
     members
 }
 
 #[test]
 fn up_to_1024_members_are_counted_exactly_however_often_they_come() {
     let mut members = numbered(0..1024);
-    (0..1024).for_each(|n| members.add(hash(&format!("user-{n}")), true));
+    members.absorb(&numbered(0..1024));
     assert_eq!(members.count(), 1024);
 }
 
@@ -61,11 +63,53 @@ fn a_merged_set_is_the_set_of_both() {
 }
 
 #[test]
-fn without_room_a_set_is_estimated_at_once() {
-    let mut members = numbered(0..20);
-    members.add(hash("one more"), false);
-    assert!(members.estimated);
-    assert_eq!(members.count(), 21, "so few are told apart by 16,384 registers");
+fn without_room_a_set_is_estimated_at_once_in_the_memory_that_it_has() {
+    for (exact, bytes) in [(0, 64), (7, 64), (20, 128), (100, 512), (1000, 4096), (1024, 8192)] {
+        let mut members = numbered(0..exact);
+        let held = members.bytes().max(size_of::<Members>() + 64);
+        for n in 0..exact {
+            assert!(!members.add(hash(&format!("user-{n}")), false), "it was there");
+        }
+        let mut coarser = 0;
+        for n in exact..20_000 {
+            coarser += u32::from(members.add(hash(&format!("user-{n}")), false));
+            assert!(members.bytes() <= held, "{exact}");
+        }
+        assert_eq!(coarser, 1, "it becomes so once");
+        assert_eq!(members.bytes(), size_of::<Members>() + bytes);
+        let error = members.count() as f64 / 20_000.0 - 1.0;
+        assert!(error.abs() < 4.0 * 1.04 / (bytes as f64).sqrt(), "{exact}: {error}");
+    }
+}
+
+#[test]
+fn sets_of_any_precision_merge_into_the_one_that_all_their_members_would_have_made() {
+    // The first so many of a range with room, the rest without.
+    let of = |exact: u32, range: &std::ops::Range<u32>| {
+        let mut members = numbered(range.start..range.start + exact);
+        range.clone().for_each(|n| {
+            members.add(hash(&format!("user-{n}")), false);
+        });
+        members
+    };
+    for ([exact, other_exact], range, other_range, precision) in [
+        ([8, 7000], 0..3000, 2000..9000, 6),
+        ([8, 500], 0..3000, 2000..2500, 6),
+        ([8, 900], 0..3000, 2000..9000, 6),
+        ([70, 8], 0..3000, 9000..9100, 6),
+        ([600, 300], 0..3000, 9000..9400, 11),
+    ] {
+        let (mut one, mut other) = (of(exact, &range), of(other_exact, &other_range));
+        let before = one.clone();
+        one.absorb(&other);
+        other.absorb(&before);
+        let mut whole = HyperLogLog::new(precision);
+        range.chain(other_range).for_each(|n| whole.add(hash(&format!("user-{n}"))));
+        for merged in [one, other] {
+            assert_eq!(merged.registers.as_ref().unwrap().precision(), precision);
+            assert_eq!(merged.count(), whole.estimate());
+        }
+    }
 }
 
 #[test]
@@ -75,7 +119,10 @@ fn a_cleared_set_holds_nothing_of_what_it_held() {
         members.clear();
         assert!(members.is_empty());
         assert_eq!(members.count(), 0);
-        (0..3000).for_each(|n| members.add(hash(&format!("user-{n}")), true));
+        members.absorb(&numbered(0..900));
+        (0..3000).for_each(|n| {
+            members.add(hash(&format!("user-{n}")), true);
+        });
         assert_eq!(members.count(), numbered(0..3000).count());
     }
 }

@@ -303,3 +303,26 @@ fn a_few_values_are_told_exactly() {
     assert!(is_within(few.mean, 20.0 / 7.0, 1e-15));
     assert!(is_within(few.stddev, (112.0f64 / 7.0 - 400.0 / 49.0).sqrt(), 1e-14));
 }
+
+#[test]
+fn without_room_a_sketch_takes_no_more_memory_however_many_events_a_bucket_holds() {
+    let values = unweighted(randoms(7).take(2000).map(|random| (random * 30.0).exp2()));
+    let (mut sketch, notes) = sketch(&values);
+    assert_eq!(notes, Notes::NONE);
+    let held = sketch.bytes();
+    let mut notes = Notes::NONE;
+    for (value, _) in values.iter().cycle().take(400_000) {
+        notes = notes.union(sketch.add(*value, 1.0, false));
+        assert!(sketch.bytes() <= held);
+    }
+    notes = notes.union(sketch.add(-1e300, 0.3, false));
+    assert!(notes.contains(Note::CoarseSketch));
+    assert!(sketch.bytes() <= held);
+    assert_eq!(sketch.summary(&quantiles()).count, 402_000.3);
+    // Nothing can be smaller than this.
+    let mut least = Sketch::new();
+    for (value, weight) in [(1e-300, 0.1), (1e300, 7.7), (-1e-300, 0.1), (-1e300, 0.1)] {
+        least.add(value, weight, false);
+        assert!(least.bytes() <= LEAST_BYTES);
+    }
+}

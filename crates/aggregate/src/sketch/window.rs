@@ -138,6 +138,8 @@ fn halve<T: Copy + Default + Add<Output = T>>(weights: &mut Vec<T>, in_front: us
         weights[place] = weights[2 * place] + weights[2 * place + 1];
     }
     weights.truncate(halved);
+    // It was made coarser to save memory, or will not grow to what it was.
+    weights.shrink_to_fit();
     if halved > 0 {
         extend(weights, in_front, len);
     }
