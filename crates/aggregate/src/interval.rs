@@ -218,13 +218,7 @@ fn add_value(
     sketch.bytes().saturating_sub(before)
 }
 
-fn add_member(
-    cell: &mut Cell,
-    log: &mut Log,
-    hash: u64,
-    room: bool,
-    notes: &mut Notes,
-) -> usize {
+fn add_member(cell: &mut Cell, log: &mut Log, hash: u64, room: bool, notes: &mut Notes) -> usize {
     if !matches!(cell, Cell::Members(_)) {
         let (last, count) = cell.few();
         if (count as usize) < FEW {

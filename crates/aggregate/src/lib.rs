@@ -15,6 +15,7 @@
 
 mod limits;
 mod shard;
+mod total;
 
 mod interval;
 mod part;
@@ -24,14 +25,17 @@ mod flush;
 
 pub mod plain;
 
+mod distinct;
 mod members;
 mod number;
 mod pile;
 mod sketch;
 mod slot;
 
+pub use distinct::Distinct;
 pub use flush::{Ended, Flush, FlushConfig, MOST_AT_ONCE, Merged};
 pub use interval::{Interval, Measure};
 pub use limits::Limits;
 pub use part::Part;
 pub use shard::{Recalled, Recorded, Remember, Shard, ShardConfig, SourceIndex};
+pub use total::TotalSeries;

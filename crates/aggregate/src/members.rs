@@ -48,7 +48,8 @@ impl Members {
     /// Forgets all members and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.exact.clear();
-        let is_worth_it = |registers: &HyperLogLog| self.estimated && registers.precision() == FINEST;
+        let is_worth_it =
+            |registers: &HyperLogLog| self.estimated && registers.precision() == FINEST;
         self.registers = self.registers.take().filter(is_worth_it);
         self.estimated = false;
         self.adds = 0;
@@ -100,6 +101,11 @@ impl Members {
             }),
         }
         self.adds = self.adds.saturating_add(other.adds);
+    }
+
+    /// How many distinct members there are, as long as that is known exactly.
+    pub(crate) fn count_if_exact(&self) -> Option<u64> {
+        (!self.estimated).then_some(self.exact.len() as u64)
     }
 
     /// How many distinct members there are; above 1,024 an estimate with a standard error of 0.8 %,

@@ -21,27 +21,28 @@ use metric::{Counts, Kind, Notes, Sample, SeriesKey, Source, Spelled, Spelling, 
 use crate::interval::{Born, Interval, Measure, Opened};
 use crate::limits::Limits;
 use crate::slot::Slot;
+use crate::total::TotalSeries;
 use account::Account;
 use index::{Index, Target};
 pub use memo::{Recalled, Remember};
-use roster::{Roster, Series};
+use roster::{Block, Roster, Series};
 use spellings::Spellings;
 use tidy::Tidy;
 
 /// What a shard is allowed in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ShardConfig {
     /// The shard's number, from 0: its place among the workers.
     pub number: usize,
-    /// Live series of all sources. Default 2,000,000.
-    pub total_series: usize,
+    /// Live series of all sources, of all shards that share this. Default 2,000,000.
+    pub total_series: TotalSeries,
     /// The bytes of all stored spellings. Default 64 MiB.
     pub spelling_bytes: usize,
 }
 
 impl Default for ShardConfig {
     fn default() -> Self {
-        Self { number: 0, total_series: 2_000_000, spelling_bytes: 64 << 20 }
+        Self { number: 0, total_series: TotalSeries::default(), spelling_bytes: 64 << 20 }
     }
 }
 
@@ -59,7 +60,6 @@ pub struct Shard {
     index: Index,
     roster: Roster,
     spellings: Spellings,
-    series: usize,
     running: Interval,
     tidy: Tidy,
     scratch: Scratch,
@@ -99,7 +99,6 @@ impl Shard {
     /// A shard without sources.
     pub fn new(config: ShardConfig) -> Self {
         Self {
-            config,
             hasher: RandomState::default(),
             accounts: Vec::new(),
             vacant_accounts: Vec::new(),
@@ -107,8 +106,8 @@ impl Shard {
             index: Index::new(),
             roster: Roster::default(),
             spellings: Spellings::new(),
-            series: 0,
             running: Interval::first_of(config.number),
+            config,
             tidy: Tidy::default(),
             scratch: Scratch::default(),
         }
@@ -151,6 +150,27 @@ impl Shard {
         self.accounts
             .iter()
             .filter_map(|account| Some((account.source.as_ref()?, &account.counts, account.series)))
+    }
+
+    /// Keys of a source's series, from this one of its blocks on: about `most`, and where to go on
+    /// if there are more. Meanwhile series come and go, so one may be missed or seen twice.
+    pub fn keys(
+        &self,
+        source: SourceIndex,
+        from: usize,
+        most: usize,
+    ) -> (Vec<SeriesKey>, Option<usize>) {
+        let blocks = &self.accounts[source.get()].blocks;
+        let mut keys = Vec::new();
+        let mut next = from;
+        while let Some(block) = blocks.get(next)
+            && keys.len() < most
+        {
+            let series = self.roster.block(*block).into_iter().flat_map(Block::series);
+            keys.extend(series.map(|(_, series)| series.key.clone()));
+            next += 1;
+        }
+        (keys, (next < blocks.len()).then_some(next))
     }
 
     // Hot path: runs once per value.
@@ -256,13 +276,15 @@ impl Shard {
         })
     }
 
-    fn has_room(&self, source: SourceIndex) -> bool {
-        self.series + self.running.timed.len() < self.config.total_series
-            && self.accounts[source.get()].has_room(self.running.number)
+    // Whether a source may have one more series or point with a time of its own; if so, its place
+    // among all is taken.
+    fn take_room(&self, source: SourceIndex) -> bool {
+        let has_room = self.accounts[source.get()].has_room(self.running.number);
+        has_room && self.config.total_series.take()
     }
 
     fn make(&mut self, source: SourceIndex, key: &[u8], hash: u64) -> Option<Slot> {
-        if !self.has_room(source) {
+        if !self.take_room(source) {
             return None;
         }
         let key = SeriesKey::from_written(key);
@@ -272,11 +294,13 @@ impl Shard {
             touched: self.running.number,
             spellings: spellings::NONE,
         };
-        let slot = self.place(source, series)?;
+        let Some(slot) = self.place(source, series) else {
+            self.config.total_series.give_back(1);
+            return None;
+        };
         self.index.insert(hash, Target::Series(slot));
         self.running.born.push(Born { slot, source: source.index, key });
         self.accounts[source.get()].series += 1;
-        self.series += 1;
         Some(slot)
     }
 
@@ -314,6 +338,7 @@ impl Shard {
         }
         empty.shard = self.config.number;
         empty.number = self.running.number + 1;
+        self.config.total_series.give_back(self.running.timed.len());
         let ended = std::mem::replace(&mut self.running, empty);
         let idle = std::mem::take(&mut self.running.idle);
         self.tidy.next_interval(idle, self.running.idle_through);

@@ -26,7 +26,8 @@ impl Shard {
                 }
             }
         }
-        self.series -= account.series;
+        let timed = self.running.timed.take_of(source.index);
+        self.config.total_series.give_back(account.series + timed.len());
         // What the flush side has not heard of it need not hear.
         self.running.born.drop_if(|born| born.source == source.index);
         let is_announced = account.opened < number;
@@ -43,7 +44,7 @@ impl Shard {
             source: ended,
             counts: account.counts,
             shares,
-            timed: self.running.timed.take_of(source.index),
+            timed,
         })
     }
 }

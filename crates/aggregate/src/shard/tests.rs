@@ -84,7 +84,8 @@ fn at_the_series_limit_new_series_are_refused_and_known_ones_kept() {
 
 #[test]
 fn all_sources_together_have_no_more_series_than_the_shard_may() {
-    let mut shard = Shard::new(ShardConfig { total_series: 3, ..ShardConfig::default() });
+    let total_series = TotalSeries::new(3);
+    let mut shard = Shard::new(ShardConfig { total_series, ..ShardConfig::default() });
     let sources = [(); 2].map(|()| shard.open_source(source(), Limits::NONE));
     for (source, name, recorded) in [
         (sources[0], "a", ACCEPTED),
@@ -97,6 +98,100 @@ fn all_sources_together_have_no_more_series_than_the_shard_may() {
     }
     shard.close_source(sources[1]).unwrap();
     assert_eq!(count(&mut shard, sources[0], "b"), ACCEPTED);
+}
+
+#[test]
+fn shards_that_share_a_total_have_no_more_series_together_than_it() {
+    let total_series = TotalSeries::new(3);
+    let mut shards = [0, 1].map(|number| {
+        let config =
+            ShardConfig { number, total_series: total_series.clone(), ..ShardConfig::default() };
+        let mut shard = Shard::new(config);
+        let index = shard.open_source(source(), Limits::NONE);
+        (shard, index, Rounds::new())
+    });
+    let count =
+        |(shard, index, _): &mut (Shard, SourceIndex, Rounds), name| count(shard, *index, name);
+    assert_eq!(count(&mut shards[0], "a"), ACCEPTED);
+    assert_eq!(count(&mut shards[1], "a"), ACCEPTED);
+    let (shard, index, _) = &mut shards[1];
+    let timed = Sample { timestamp: Some(7), ..sample("t", Kind::Gauge, Values::Numbers(&[1.0])) };
+    assert_eq!(shard.record(*index, &timed, None), ACCEPTED);
+    assert_eq!(shard.record(*index, &timed, None), ACCEPTED);
+    assert_eq!(count(&mut shards[0], "b"), Recorded::OverSeriesLimit);
+    // A point's place is free again when its interval ends, a series' when it is forgotten.
+    let (shard, _, rounds) = &mut shards[1];
+    rounds.flush(shard);
+    assert_eq!(count(&mut shards[0], "b"), ACCEPTED);
+    assert_eq!(count(&mut shards[0], "c"), Recorded::OverSeriesLimit);
+    let (shard, _, rounds) = &mut shards[1];
+    for _ in 0..3 {
+        rounds.flush(shard);
+        while shard.tidy() {}
+    }
+    assert_eq!(count(&mut shards[0], "c"), ACCEPTED);
+    assert_eq!(count(&mut shards[1], "a"), Recorded::OverSeriesLimit);
+    let (shard, index, _) = &mut shards[0];
+    shard.close_source(*index).unwrap();
+    assert_eq!([0; 3].map(|_| count(&mut shards[1], "a")), [ACCEPTED; 3]);
+    assert_eq!(total_series.taken(), 1);
+}
+
+#[test]
+fn the_keys_of_a_source_are_told_in_parts() {
+    let (mut shard, source) = shard_with(Limits::default());
+    let other = shard.open_source(self::source(), Limits::default());
+    for n in 0..100 {
+        count(&mut shard, source, &format!("a{n}"));
+        count(&mut shard, other, &format!("b{n}"));
+    }
+    let (mut names, mut from, mut parts) = (Vec::new(), Some(0), 0);
+    while let Some(next) = from {
+        let (keys, then) = shard.keys(source, next, 40);
+        assert!(keys.len() < 40 + 32);
+        names.extend(keys.iter().map(|key| key.name().to_owned()));
+        (from, parts) = (then, parts + 1);
+    }
+    assert_eq!(parts, 2);
+    names.sort_unstable();
+    let mut expected: Vec<_> = (0..100).map(|n| format!("a{n}")).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_source_that_is_to_be_relearned_is_recalled_no_more_and_no_other_is_touched() {
+    let (mut shard, source) = shard_with(Limits::default());
+    let other = shard.open_source(self::source(), Limits::default());
+    let remember = |shard: &mut Shard, source, name: &str| {
+        let spelling = spelling(name, Kind::Counter, ["", ""]);
+        let remember = Remember { via: source, spelling, notes: Notes::NONE };
+        let sample = sample(name, Kind::Counter, Values::Numbers(&[1.0]));
+        assert_eq!(shard.record(source, &sample, Some(&remember)), ACCEPTED);
+    };
+    let names: Vec<_> = (0..100).map(|n| format!("n{n}")).collect();
+    let known = |shard: &Shard, source| {
+        let is_known = |name: &&String| {
+            shard.recall(source, &spelling(name, Kind::Counter, ["", ""])).is_some()
+        };
+        names.iter().filter(is_known).count()
+    };
+    for name in &names {
+        remember(&mut shard, source, name);
+        remember(&mut shard, other, name);
+    }
+    assert_eq!((known(&shard, source), known(&shard, other)), (100, 100));
+    shard.relearn(source);
+    while shard.tidy() {}
+    assert_eq!((known(&shard, source), known(&shard, other)), (0, 100));
+    names.iter().for_each(|name| remember(&mut shard, source, name));
+    assert_eq!(known(&shard, source), 100);
+    assert_eq!(shard.accounts().map(|(_, _, series)| series).collect::<Vec<_>>(), [100, 100]);
+    // Nothing goes wrong with one that ends meanwhile.
+    shard.relearn(source);
+    shard.close_source(source).unwrap();
+    while shard.tidy() {}
+    assert_eq!(known(&shard, other), 100);
 }
 
 #[test]
@@ -339,7 +434,7 @@ fn a_place_is_taken_again_only_after_the_flush_side_could_hear_that_it_is_free()
     rounds.flush(&mut shard);
     rounds.flush(&mut shard);
     assert!(!shard.tidy());
-    assert_eq!(shard.series, 0, "it was forgotten");
+    assert_eq!(shard.config.total_series.taken(), 0, "it was forgotten");
     assert_ne!(slot_of(&mut shard, "before the swap"), old);
     assert!(!shard.tidy());
     assert_ne!(slot_of(&mut shard, "still before the swap"), old);
@@ -359,14 +454,14 @@ fn a_series_that_is_used_again_before_it_is_forgotten_stays() {
     // The shard knows that it was idle, and does not forget it before it is tidied.
     count(&mut shard, source, "a");
     assert!(!shard.tidy());
-    assert_eq!(shard.series, 1);
+    assert_eq!(shard.config.total_series.taken(), 1);
     assert_eq!(rounds.flush(&mut shard).len(), 1);
     // Idle once more, it goes.
     for _ in 0..3 {
         rounds.flush(&mut shard);
         assert!(!shard.tidy());
     }
-    assert_eq!(shard.series, 0);
+    assert_eq!(shard.config.total_series.taken(), 0);
 }
 
 #[test]
@@ -446,7 +541,7 @@ fn after_a_peak_nothing_is_left_of_its_series() {
         rounds.flush(&mut shard);
         while shard.tidy() {}
     }
-    assert_eq!(shard.series, 0);
+    assert_eq!(shard.config.total_series.taken(), 0);
     assert_eq!(shard.roster.slots().count(), 0);
     let account = &shard.accounts[source.get()];
     assert_eq!((account.series, account.spellings, account.blocks.len()), (0, 0, 0));
@@ -470,7 +565,7 @@ fn a_source_is_closed_once_and_gives_its_counts_and_its_share() {
         assert_eq!(part.counts.aggregated, 2);
         assert!(shard.close_source(index).is_none());
         assert_eq!(shard.accounts().count(), 1);
-        assert_eq!(shard.series, 1);
+        assert_eq!(shard.config.total_series.taken(), 1);
         // Its index is given again only after the flush side has heard of its end.
         while shard.tidy() {}
         assert_ne!(shard.open_source(source(), Limits::default()).get(), index.get());

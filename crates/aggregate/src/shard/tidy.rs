@@ -6,7 +6,8 @@ use metric::{SeriesKey, Spelling};
 
 use super::index::Target;
 use super::order::Order;
-use super::{Shard, spellings};
+use super::roster::Block;
+use super::{Shard, SourceIndex, spellings};
 use crate::pile::Pile;
 use crate::slot::Slot;
 
@@ -20,7 +21,9 @@ pub(super) struct Tidy {
     confirmed: VecDeque<Flow<GivenUp>>,
     /// What was given up since: its place may not be taken yet.
     unconfirmed: Pile<GivenUp>,
-    closing: VecDeque<Closing>,
+    closing: VecDeque<Blocks>,
+    /// Blocks of sources whose lines are to be read in full once more.
+    relearning: VecDeque<Blocks>,
     /// Series that nobody had touched up to the interval of that number.
     idle: VecDeque<(u32, Flow<Slot>)>,
 }
@@ -32,8 +35,9 @@ enum GivenUp {
     Source(u32),
 }
 
+// What a source has, or had, until it is gone through.
 #[derive(Debug)]
-struct Closing {
+struct Blocks {
     source: u32,
     blocks: Vec<u32>,
 }
@@ -52,7 +56,7 @@ impl Tidy {
     }
 
     pub(super) fn close(&mut self, source: u32, blocks: Vec<u32>) {
-        self.closing.push_back(Closing { source, blocks });
+        self.closing.push_back(Blocks { source, blocks });
     }
 }
 
@@ -83,6 +87,12 @@ impl Shard {
                 } else {
                     self.tidy.closing.pop_front();
                     self.tidy.unconfirmed.push(GivenUp::Source(source));
+                }
+            } else if let Some(relearning) = self.tidy.relearning.front_mut() {
+                let source = relearning.source;
+                match relearning.blocks.pop() {
+                    Some(block) => self.forget_spellings_in(block, source),
+                    None => drop(self.tidy.relearning.pop_front()),
                 }
             } else if let Some((through, slots)) = self.tidy.idle.front_mut() {
                 let through = *through;
@@ -138,7 +148,7 @@ impl Shard {
         let account = &mut self.accounts[source as usize];
         if account.source.is_some() {
             account.series -= 1;
-            self.series -= 1;
+            self.config.total_series.give_back(1);
             self.forget(slot, source);
             self.running.forgotten.push(slot);
             self.tidy.unconfirmed.push(GivenUp::Slot(slot));
@@ -173,6 +183,23 @@ impl Shard {
     pub fn forget_spellings(&mut self) {
         let slots: Vec<_> = self.roster.slots().collect();
         for (slot, source) in slots {
+            self.forget_spellings_of(slot, source);
+        }
+    }
+
+    /// Has every line of a source read in full once more, soon: for when its lines are to be
+    /// recorded in another way. Series that it has stay.
+    pub fn relearn(&mut self, source: SourceIndex) {
+        let blocks = self.accounts[source.get()].blocks.clone();
+        self.tidy.relearning.push_back(Blocks { source: source.index, blocks });
+    }
+
+    fn forget_spellings_in(&mut self, block: u32, source: u32) {
+        // Given back meanwhile, and perhaps another source's by now.
+        let block_of_it = self.roster.block(block).filter(|it| it.source == source);
+        let series = block_of_it.into_iter().flat_map(Block::series);
+        let slots: Vec<_> = series.map(|(place, _)| Slot::new(block as usize, place)).collect();
+        for slot in slots {
             self.forget_spellings_of(slot, source);
         }
     }

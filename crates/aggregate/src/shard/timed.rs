@@ -26,7 +26,7 @@ impl Shard {
                 notes = notes.union(point.absorb(value));
                 continue;
             }
-            if !self.has_room(source) {
+            if !self.take_room(source) {
                 return None;
             }
             let key = match known.and_then(|slot| self.roster.get(slot)) {
