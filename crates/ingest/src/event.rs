@@ -40,6 +40,8 @@ pub enum Event<'a> {
         socket: SocketKey,
         /// To whom its datagrams were charged.
         source: &'a Arc<Source>,
+        /// The UDP port that it had; none of a unix socket.
+        port: Option<u16>,
         /// Datagrams that the kernel dropped at it since it was opened.
         kernel_dropped: u64,
         /// Datagrams that were left in it when its time was over, and those that came while it was

@@ -29,6 +29,9 @@ use sockets::Sockets;
 /// others nor whoever wants the worker's attention.
 const BATCHES: usize = 8;
 
+/// And so many bytes, about: what is in them takes a worker some milliseconds at most.
+const TURN_BYTES: usize = 256 << 10;
+
 /// For how long a socket is left alone that the kernel refuses to read or to watch.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -208,8 +211,8 @@ impl Receiver {
             let (kernel_dropped, unread) =
                 (socket.kernel_dropped(&Table::default()), socket.discard(&mut self.batch));
             let last = closing.close(kernel_dropped, unread);
-            let source = &socket.source;
-            on(Event::Closed { socket: key, source, kernel_dropped, unread, last });
+            let (source, port) = (&socket.source, socket.port());
+            on(Event::Closed { socket: key, source, port, kernel_dropped, unread, last });
         }
         closing.finish();
         true
@@ -221,8 +224,9 @@ impl Receiver {
         let Some(socket) = self.sockets.get(key) else {
             return served;
         };
+        let (mut bytes, mut most) = (0, socket.batch.get());
         for _ in 0..BATCHES {
-            match socket.receive(&mut self.batch) {
+            match socket.receive(&mut self.batch, most) {
                 Ok(received) => {
                     if received > 0 {
                         on(Event::Packets { socket: key, packets: self.batch.packets() });
@@ -230,11 +234,18 @@ impl Receiver {
                     served.received += received;
                     // A short batch means that the queue is empty: to ask again would only burn
                     // the core.
-                    if received < BATCH {
+                    if received < most {
                         served.emptied = true;
                         return served;
                     }
                     served.full = true;
+                    let of_batch = self.batch.bytes_received();
+                    most = next_batch(most, of_batch);
+                    socket.batch.set(most);
+                    bytes += of_batch;
+                    if bytes >= TURN_BYTES {
+                        return served;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     served.emptied = true;
@@ -283,5 +294,28 @@ impl Receiver {
             let (key, _) = self.paused.swap_remove(at);
             self.watch(key);
         }
+    }
+}
+
+/// How many datagrams are asked for after a batch of `full` ones that had so many bytes: no more
+/// than fit into a turn if they go on as long as that.
+fn next_batch(full: usize, bytes: usize) -> usize {
+    // Not at once as many as usual: the next ones may be long again.
+    (TURN_BYTES * full / bytes.max(1)).clamp(1, (2 * full).min(BATCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_datagrams_are_taken_a_few_at_a_time_and_short_ones_soon_as_many_as_usual() {
+        assert_eq!(next_batch(64, 64 * 1_432), 64);
+        assert_eq!(next_batch(64, 64 * 65_535), 4);
+        assert_eq!(next_batch(4, 4 * 65_535), 4);
+        assert_eq!(next_batch(4, 4 * 40), 8);
+        assert_eq!(next_batch(8, 8 * 40), 16);
+        assert_eq!(next_batch(64, 0), 64);
+        assert_eq!(next_batch(1, 0), 2);
     }
 }

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(crate) struct Socket {
     pub(crate) urgent: bool,
     /// As the kernel accounts for it: twice what was asked for.
     pub(crate) granted: usize,
+    /// How many datagrams are asked for at once.
+    pub(crate) batch: Cell<usize>,
     credentials: bool,
     drops: Drops,
     cut_off: Option<u64>,
@@ -38,6 +41,7 @@ impl Socket {
             source,
             urgent: bound.unix,
             granted: bound.granted,
+            batch: Cell::new(BATCH),
             credentials: bound.credentials,
             drops: Drops::default(),
             cut_off: None,
@@ -45,9 +49,15 @@ impl Socket {
         }
     }
 
+    /// Takes at most `most` datagrams.
     // Hot path: runs once per batch.
-    pub(crate) fn receive(&self, batch: &mut Batch) -> io::Result<usize> {
-        batch.receive(self.fd.as_fd(), self.credentials)
+    pub(crate) fn receive(&self, batch: &mut Batch, most: usize) -> io::Result<usize> {
+        batch.receive(self.fd.as_fd(), most, self.credentials)
+    }
+
+    /// Its UDP port; none of a unix socket.
+    pub(crate) fn port(&self) -> Option<u16> {
+        Some(self.fd.local_addr().ok()?.as_socket()?.port())
     }
 
     /// How many small datagrams it holds when it is full; 256 at least.
@@ -83,7 +93,7 @@ impl Socket {
         let most = self.granted / LEAST_COST + BATCH;
         let mut left = 0;
         while left < most {
-            let received = self.receive(batch).unwrap_or(0);
+            let received = self.receive(batch, BATCH).unwrap_or(0);
             left += received;
             if received < BATCH {
                 break;

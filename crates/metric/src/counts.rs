@@ -13,6 +13,8 @@ pub enum Reason {
     BadCheck,
     /// An event that is not written as one.
     BadEvent,
+    /// The operator's rules have its metric dropped.
+    DroppedByRule,
     /// No name before the first `:`.
     EmptyName,
     /// No kind after the values.
@@ -65,10 +67,11 @@ pub enum Note {
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadValue,
         Self::BadCheck,
         Self::BadEvent,
+        Self::DroppedByRule,
         Self::EmptyName,
         Self::NoKind,
         Self::NoValue,
@@ -86,6 +89,7 @@ impl Reason {
             Self::BadValue => "bad_value",
             Self::BadCheck => "bad_check",
             Self::BadEvent => "bad_event",
+            Self::DroppedByRule => "dropped_by_rule",
             Self::EmptyName => "empty_name",
             Self::NoKind => "no_kind",
             Self::NoValue => "no_value",
@@ -181,10 +185,14 @@ pub struct Received {
     pub samples: u64,
 }
 
+// The longer of both lists.
+const MOST: usize =
+    if Reason::ALL.len() > Note::ALL.len() { Reason::ALL.len() } else { Note::ALL.len() };
+
 /// A count for each reason or note; written with every known name, 0 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally<K> {
-    counts: [u64; 12],
+    counts: [u64; MOST],
     of: std::marker::PhantomData<K>,
 }
 
@@ -274,7 +282,7 @@ impl Add for Counts {
 /// What a [`Tally`] counts: a closed list with a name for each.
 pub trait Counted: Copy + 'static {
     /// Every member, in the order of their codes.
-    const ALL: [Self; 12];
+    const ALL: &'static [Self];
     /// Its place in that list.
     fn index(self) -> usize;
     /// Its name.
@@ -282,7 +290,7 @@ pub trait Counted: Copy + 'static {
 }
 
 impl Counted for Reason {
-    const ALL: [Self; 12] = Self::ALL;
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn index(self) -> usize {
         self as usize
@@ -294,7 +302,7 @@ impl Counted for Reason {
 }
 
 impl Counted for Note {
-    const ALL: [Self; 12] = Self::ALL;
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn index(self) -> usize {
         self as usize
@@ -324,7 +332,7 @@ impl<K: Counted> Tally<K> {
 
 impl<K> Default for Tally<K> {
     fn default() -> Self {
-        Self { counts: [0; 12], of: std::marker::PhantomData }
+        Self { counts: [0; MOST], of: std::marker::PhantomData }
     }
 }
 
@@ -338,9 +346,9 @@ impl<K> AddAssign for Tally<K> {
 
 impl<K: Counted> Serialize for Tally<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.counts.len()))?;
+        let mut map = serializer.serialize_map(Some(K::ALL.len()))?;
         for of in K::ALL {
-            map.serialize_entry(of.name(), &self.get(of))?;
+            map.serialize_entry(of.name(), &self.get(*of))?;
         }
         map.end()
     }

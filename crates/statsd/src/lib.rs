@@ -33,7 +33,7 @@ mod skim;
 mod write;
 
 pub use framing::{LONGEST_LINE, StreamLine, StreamLines, lines, split_cut};
-pub use line::read;
+pub use line::{count, read};
 pub use reading::{Check, Event, Reading, Reject, shown};
 pub use skim::{Measure, Measured, Skim, skim};
 pub use write::{Unwritable, write};

@@ -115,6 +115,11 @@ impl<'a> Skim<'a> {
         }
     }
 
+    /// Whether the line adds exactly one to "samples received", kept or refused.
+    pub(crate) fn is_one_sample(&self) -> bool {
+        self.spelling.kind == Kind::Set || memchr(b':', self.value).is_none()
+    }
+
     /// Judges what is this line's own. `None` sends the caller to [`crate::read`]: the value is
     /// not one plain good one.
     // Hot path: runs once per line.

@@ -74,14 +74,15 @@ impl Batch {
         Self { room, overflow, received: 0, controls_offered: false }
     }
 
-    /// Takes what is there, without waiting: the count of datagrams, at most [`BATCH`]. Fewer mean
-    /// that the socket is empty.
+    /// Takes what is there, without waiting: the count of datagrams, at most `most` or [`BATCH`].
+    /// Fewer mean that the socket is empty.
     ///
     /// `credentials`: the socket has `SO_PASSCRED` set, and who sent each is wanted.
     // Hot path: runs once per batch.
     pub(crate) fn receive(
         &mut self,
         socket: BorrowedFd<'_>,
+        most: usize,
         credentials: bool,
     ) -> io::Result<usize> {
         self.received = 0;
@@ -95,7 +96,7 @@ impl Batch {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 (&raw mut (*self.room.as_ptr()).headers).cast(),
-                BATCH as _,
+                most.min(BATCH) as _,
                 (libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) as _,
                 ptr::null_mut(),
             )
@@ -110,6 +111,11 @@ impl Batch {
             }
         }
         Ok(self.received)
+    }
+
+    /// How many bytes the last [`Batch::receive`] took.
+    pub(crate) fn bytes_received(&self) -> usize {
+        (0..self.received).map(|i| self.header(i).msg_len as usize).sum()
     }
 
     /// What the last [`Batch::receive`] took.

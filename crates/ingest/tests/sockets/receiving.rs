@@ -1,7 +1,9 @@
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ingest::{Address, IngestError};
+use metric::Source;
 
 use crate::rig::{Rig, count, port_of, sender_to, source, udp};
 
@@ -35,6 +37,33 @@ fn more_datagrams_than_a_batch_keep_their_order() {
     }
     rig.until_received(200);
     assert_eq!(rig.seen.bytes(), datagrams);
+}
+
+#[test]
+fn a_socket_full_of_long_datagrams_gives_a_few_in_a_turn_and_the_others_theirs() {
+    let mut rig = Rig::new(1);
+    let (flooded, polite) = (source(), source());
+    let (opened, port) = rig.open_udp(&flooded, BUFFER);
+    if opened.granted_receive_buffer < BUFFER {
+        return; // this system grants no buffer that holds so many
+    }
+    let (_, polite_port) = rig.open_udp(&polite, BUFFER);
+    let sender = sender_to(port);
+    for _ in 0..200 {
+        sender.send(&[b'x'; 5_000]).unwrap();
+    }
+    let sender = sender_to(polite_port);
+    for _ in 0..50 {
+        sender.send(b"p").unwrap();
+    }
+    let of = |rig: &Rig, source: &Arc<Source>| {
+        rig.seen.packets.iter().filter(|it| it.source == *source).count()
+    };
+    rig.until(|rig| of(rig, &flooded) > 0);
+    assert_eq!((of(&rig, &flooded), of(&rig, &polite)), (64, 50));
+    rig.turn();
+    assert!((65..64 + 110).contains(&of(&rig, &flooded)), "{}", of(&rig, &flooded));
+    rig.until_received(250);
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl Seen {
                     sender: packet.sender,
                 }));
             }
-            Event::Closed { socket, source, kernel_dropped, unread, last } => {
+            Event::Closed { socket, source, kernel_dropped, unread, last, .. } => {
                 assert_eq!(self.sources.remove(&(worker, *socket)).as_ref(), Some(*source));
                 let closed = Closed { kernel_dropped: *kernel_dropped, unread: *unread };
                 self.closed.push((Arc::clone(source), closed, *last));

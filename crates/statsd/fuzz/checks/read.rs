@@ -20,6 +20,7 @@ pub(crate) fn read(input: &[u8]) {
     for line in statsd::lines(datagram) {
         let reading = statsd::read(line, read_as, NOW);
         check_reading(&reading, line);
+        assert_eq!(statsd::count(line, read_as, NOW), reading.received());
         check_writing(&reading, read_as);
         // The same bytes at another place, with nothing beside them.
         let alone = line.to_vec();
