@@ -1,9 +1,10 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use metric::Dimensions;
 
 use crate::answer::{Containers, Framework, Listed, State, Task};
 use crate::labels::LabelRules;
+use crate::settings;
 
 // Mesos bounds ids at 255 bytes, but not names. A longer text is cut.
 const TEXT_BYTES: usize = 1024;
@@ -44,6 +45,8 @@ struct Place {
 pub(crate) struct Finding {
     /// Without this node's and the operator's; labels are the chosen ones of the task.
     pub(crate) dimensions: Dimensions,
+    /// Those of the task's labels that are settings.
+    pub(crate) settings: BTreeMap<String, String>,
     /// Nothing more is to be expected: its task is known, or it has none.
     pub(crate) complete: bool,
     /// How many labels were left out.
@@ -153,17 +156,18 @@ impl Census {
             found.framework_role.clone_from(&framework.role);
             found.framework_principal.clone_from(&framework.principal);
         }
-        let mut left_out = 0;
+        let (mut left_out, mut settings) = (0, BTreeMap::new());
         if let Some(task) = task {
             found.task_id.clone_from(&task.id);
             found.task_name.clone_from(&task.name);
             (found.labels, left_out) = rules.choose(&task.labels);
+            settings = settings::among(&task.labels);
         }
         let is_standalone = found.framework_id.is_empty()
             && self.with_ancestors(place).last().is_some_and(|root| root.listed.is_some());
         let complete = task.is_some() || place.nested_task.is_some() || is_standalone;
         bound(&mut found);
-        Some(Finding { dimensions: found, complete, left_out })
+        Some(Finding { dimensions: found, settings, complete, left_out })
     }
 
     fn task_of(&self, place: &Place) -> Option<&Task> {

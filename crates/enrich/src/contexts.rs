@@ -13,7 +13,7 @@ use crate::census::Census;
 use crate::identity::Found;
 use crate::labels::LabelRules;
 use crate::mesos::Mesos;
-use crate::{Config, Error, Identity, IdentityConfig, Poller, Reconcile};
+use crate::{Config, Error, Identity, IdentityConfig, Poller, Reconcile, Settings};
 
 mod entry;
 #[cfg(test)]
@@ -211,6 +211,12 @@ impl Contexts {
         }
     }
 
+    /// What the task of a source decides of how it is treated, as far as it is known now: the same
+    /// allocation as long as that does not change, nothing if Mesos has told nothing.
+    pub fn settings(&self, source: &Source) -> Option<Arc<Settings>> {
+        self.0.entries.get(&**source.container_id()?)?.settings()
+    }
+
     /// Who this node is, as far as it is known now.
     pub fn identity(&self) -> Arc<Identity> {
         self.0.node().identity
@@ -256,7 +262,7 @@ impl Contexts {
                 continue;
             }
             if let Some(found) = census.find(container_id, rules)
-                && entry.hear(found.dimensions, found.complete)
+                && entry.hear(found.dimensions, found.settings, found.complete)
             {
                 changed = true;
                 left_out += found.left_out;

@@ -2,8 +2,7 @@ use std::collections::BTreeMap;
 
 use metric::Dimensions;
 
-// A weir setting of a task, which is no label.
-const SETTING: &str = "DCOS_METRICS_WEIR_";
+use crate::settings;
 
 /// A longer value is cut.
 const VALUE_BYTES: usize = 256;
@@ -51,7 +50,7 @@ impl LabelRules {
     }
 
     fn name<'a>(&self, label: &'a str) -> Option<&'a str> {
-        if label.is_empty() || label.starts_with(SETTING) {
+        if label.is_empty() || label.starts_with(settings::PREFIX) {
             return None;
         }
         if self.whitelist.iter().any(|kept| kept == label) {

@@ -18,6 +18,7 @@ mod mesos;
 mod answer;
 mod census;
 mod labels;
+mod settings;
 
 mod directory;
 mod peer;
@@ -35,3 +36,4 @@ pub use mesos::{Credentials, MesosConfig};
 pub use peer::{container_in, container_of};
 pub use poller::Poller;
 pub use resources::Measured;
+pub use settings::Settings;

@@ -5,6 +5,7 @@ use metric::Dimensions;
 use tokio::time::{Duration, Instant};
 
 use super::{Context, Reconcile};
+use crate::Settings;
 use crate::labels::cut;
 
 // After so many polls that did not tell all of a container, only the regular ones look for it.
@@ -22,6 +23,8 @@ pub(super) struct Entry {
     pub(super) life: Life,
     /// What Mesos said, without what is the node's.
     said: Option<Box<Dimensions>>,
+    /// What of that decides how the container is treated.
+    settings: Option<Arc<Settings>>,
     /// Mesos has told all that is to be expected.
     pub(super) complete: bool,
     /// How many polls could not tell all.
@@ -65,6 +68,7 @@ impl Entry {
         Self {
             life,
             said: None,
+            settings: None,
             complete: false,
             tries: 0,
             due,
@@ -80,6 +84,7 @@ impl Entry {
         let due = if self.complete { None } else { first_look };
         *self = Self {
             said: self.said.take(),
+            settings: self.settings.take(),
             complete: self.complete,
             answer: self.answer.take(),
             ..Self::new(Life::Registered(now), due)
@@ -101,9 +106,24 @@ impl Entry {
 
     /// Takes what Mesos says; what it does not say any more stays, but of a task's labels only
     /// those that it has now. Whether that changed anything.
-    pub(super) fn hear(&mut self, mut heard: Dimensions, complete: bool) -> bool {
+    pub(super) fn hear(
+        &mut self,
+        mut heard: Dimensions,
+        settings: BTreeMap<String, String>,
+        complete: bool,
+    ) -> bool {
+        let tells_task = !heard.task_id.is_empty();
         if let Some(said) = &self.said {
             keep(&mut heard, said);
+        }
+        let settings = match &self.settings {
+            Some(before) if !tells_task => before.labels.clone(),
+            Some(_) | None => settings,
+        };
+        let settings = Settings { task_name: heard.task_name.clone(), labels: settings };
+        let is_treated_anew = self.settings.as_deref() != Some(&settings);
+        if is_treated_anew {
+            self.settings = Some(Arc::new(settings));
         }
         let changed = self.said.as_deref() != Some(&heard) || complete && !self.complete;
         if changed {
@@ -111,7 +131,11 @@ impl Entry {
             self.complete |= complete;
             self.answer = None;
         }
-        changed
+        changed || is_treated_anew
+    }
+
+    pub(super) fn settings(&self) -> Option<Arc<Settings>> {
+        self.settings.clone()
     }
 
     /// A poll is over that began at `began`.

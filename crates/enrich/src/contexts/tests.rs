@@ -354,3 +354,39 @@ async fn what_a_stream_says_of_a_container_holds_until_mesos_says_it() {
     let who = contexts.dimensions(&claimed("c")).dimensions;
     assert_eq!((&*who.framework_id, &*who.executor_id, &*who.task_id), ("F", "E", "t.1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tasks_settings_are_told_apart_from_its_labels_and_their_change_is_one() {
+    let (contexts, ..) = contexts(with_mesos());
+    let tasks = |labels: &[(&str, &str)]| {
+        let label = |(key, value): &(&str, &str)| json!({"key": key, "value": value});
+        let labels: Vec<_> = labels.iter().map(label).collect();
+        let task = json!({"name": "cart", "task_id": {"value": "t.1"}, "framework_id": {"value": "F"},
+            "labels": {"labels": labels},
+            "statuses": [{"container_status": {"container_id": {"value": "c"}}}]});
+        let state = json!({"get_state": {"get_tasks": {"launched_tasks": [task]}}}).to_string();
+        Census::new(Some(answer::state(state.as_bytes()).unwrap()), None)
+    };
+    contexts.registered("c");
+    assert_eq!(contexts.settings(&container("c")), None);
+    poll(&contexts, &tasks(&[("DCOS_METRICS_WEIR_SERIES", "5"), ("DCOS_METRICS_a", "b")]));
+    let settings = contexts.settings(&container("c")).unwrap();
+    assert_eq!(settings.task_name, "cart");
+    assert_eq!(settings.labels, BTreeMap::from([("SERIES".into(), "5".into())]));
+    let labels = &contexts.dimensions(&container("c")).dimensions.labels;
+    assert_eq!(labels.keys().collect::<Vec<_>>(), ["a", "task", "team"]);
+
+    // They stay when a poll tells nothing of the task, and at a registration.
+    poll(&contexts, &census(&[], &["c"]));
+    contexts.registered("c");
+    let seen = *contexts.changes().borrow();
+    let again = contexts.settings(&container("c")).unwrap();
+    assert!(Arc::ptr_eq(&settings, &again));
+    poll(&contexts, &tasks(&[("DCOS_METRICS_WEIR_SERIES", "6"), ("DCOS_METRICS_a", "b")]));
+    assert_eq!(contexts.settings(&container("c")).unwrap().labels["SERIES"], "6");
+    assert_eq!(*contexts.changes().borrow(), seen + 1);
+    // Of one that is claimed it is what is known by then; to look makes nothing known.
+    assert!(contexts.settings(&claimed("c")).is_some());
+    assert_eq!(contexts.settings(&claimed("d")), None);
+    assert_eq!(contexts.health().incomplete, 0);
+}
