@@ -12,6 +12,7 @@ mod mesos;
 mod node;
 mod output;
 mod stages;
+mod tag_rule;
 mod text;
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ pub(crate) use log::{Format, Log};
 pub(crate) use mesos::Mesos;
 pub(crate) use node::Node;
 pub(crate) use output::{Output, OutputUrl};
+pub(crate) use tag_rule::TagRule;
 pub(crate) use text::{HttpListen, duration::parse as parse_duration};
 
 /// Everything that can be set, with nothing left to be found out but what the network says.
@@ -72,6 +74,9 @@ pub(crate) struct Config {
     #[serde(rename = "output")]
     pub(crate) outputs: Vec<Output>,
     pub(crate) limits: Limits,
+    /// What is dropped of series.
+    #[serde(rename = "tag_rule")]
+    pub(crate) tag_rules: Vec<TagRule>,
     pub(crate) http: Http,
     pub(crate) api: Api,
     pub(crate) log: Log,
@@ -106,6 +111,7 @@ impl Default for Config {
             node: Node::default(),
             outputs: Vec::new(),
             limits: Limits::default(),
+            tag_rules: Vec::new(),
             http: Http::default(),
             api: Api::default(),
             log: Log::default(),
@@ -192,6 +198,10 @@ impl Config {
         if self.outputs.is_empty() {
             self.outputs.push(Output::of(OutputUrl::dir(&self.data_dir.join("points"))));
         }
+        // So that it is shown.
+        if self.tag_rules.is_empty() {
+            self.tag_rules.push(TagRule::default());
+        }
         let mut taken = self.outputs.iter().map(|output| output.name.clone()).collect();
         for output in &mut self.outputs {
             output.complete(&mut taken);
@@ -232,6 +242,8 @@ impl Config {
                 return Err(format!("output: two are named {:?}; give each a name", output.name));
             }
         }
+        self.limits.check()?;
+        self.tag_rules.iter().try_for_each(TagRule::check)?;
         self.containers.check()?;
         self.mesos.check()?;
         self.node.check()

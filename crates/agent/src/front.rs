@@ -24,6 +24,7 @@ use crate::config::{Config, HttpListen};
 use crate::flush::Message;
 use crate::ledger::Ledger;
 use crate::looks::Looks;
+use crate::worker;
 
 /// How many readers of the status may wait for it.
 const READERS: usize = 64;
@@ -138,6 +139,18 @@ impl Front {
             let run = looks.run(every, tell);
             self.tasks.spawn(async move { stop.run_until_cancelled(run).await });
         }
+    }
+
+    /// Has workers look up their sources' terms anew whenever something became known of containers.
+    pub(crate) fn follow_contexts(&self, contexts: &Contexts, workers: Vec<worker::Handle>) {
+        let (mut changes, stop) = (contexts.changes(), self.stop.clone());
+        self.tasks.spawn(async move {
+            while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+                for worker in &workers {
+                    worker.ask(worker::Request::Unsettle);
+                }
+            }
+        });
     }
 
     /// Opens the metrics API's own listeners, and the operator's HTTP listener, if there are to be

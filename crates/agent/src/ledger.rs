@@ -159,6 +159,7 @@ impl Lines {
             line.counts += account.counts;
             line.series += account.series;
             line.ended &= account.ended;
+            line.port = line.port.or(account.port);
         } else {
             self.places.insert(account.source.clone(), self.all.len());
             self.all.push(account);
@@ -181,7 +182,7 @@ fn source(
         },
         container_id: line.source.container_id().cloned(),
         listener: line.source.listener().cloned(),
-        port: ports.get(&line.source).copied(),
+        port: ports.get(&line.source).copied().or(line.port),
         unbound: unbound.contains(&line.source),
         ended: line.ended,
         account: Account { counts: line.counts, series: line.series as u64 },

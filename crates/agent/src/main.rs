@@ -14,9 +14,11 @@ mod lifecycle;
 mod looks;
 mod pipeline;
 mod shared;
+mod terms;
 mod worker;
 
 mod data_dir;
+mod glob;
 mod logging;
 
 mod cat;

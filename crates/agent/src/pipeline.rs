@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use aggregate::{Shard, ShardConfig};
+use aggregate::{Shard, ShardConfig, TotalSeries};
 use anyhow::Result;
 use api::Latest;
 use enrich::Contexts;
@@ -38,6 +38,7 @@ use crate::data_dir::DataDir;
 use crate::flush::{self, Flush};
 use crate::ledger::Ledger;
 use crate::looks::Looks;
+use crate::terms::Terms;
 use crate::{front, shared, worker};
 
 /// The running agent.
@@ -70,8 +71,14 @@ impl Pipeline {
         let way_in = WayIn { contexts: contexts.clone(), flush: ended.clone() };
         let collectors = collector::bind(config, &way_in)?;
         let claims = Claims::new(config.limits.trusted_sources);
-        let new_shard = |number| Shard::new(ShardConfig { number, ..ShardConfig::default() });
-        let workers = worker::Pool::start(receivers, new_shard, &claims, &ended)?;
+        let terms = Terms::new(&config.limits, &config.tag_rules, contexts.clone());
+        let total_series = TotalSeries::new(config.limits.total_series);
+        let new_shard = |number| {
+            let total_series = total_series.clone();
+            Shard::new(ShardConfig { number, total_series, ..ShardConfig::default() })
+        };
+        let workers = worker::Pool::start(receivers, new_shard, (&claims, &terms), &ended)?;
+        front.follow_contexts(&contexts, workers.handles());
         let latest = config.to_latest().map(Latest::new);
         let waiting_points = Arc::new(AtomicU64::new(0));
         let flush = Flush {

@@ -4,8 +4,11 @@
 //! something of these sends a [`Request`], which is answered between two batches of datagrams.
 
 mod account;
-mod peers;
 mod reader;
+mod tenants;
+
+mod complaints;
+mod peers;
 
 use std::io;
 use std::sync::Arc;
@@ -15,13 +18,16 @@ use std::time::{Duration, Instant};
 
 use aggregate::{Interval, Shard};
 use ingest::{Receiver, Waker};
+use metric::{SeriesKey, Source};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::claims::Claims;
 use crate::flush;
+use crate::terms::Terms;
 
 pub(crate) use account::{Accounts, SourceAccount, SourceNotes};
+use complaints::Complaints;
 use reader::Reader;
 
 /// What a worker is asked.
@@ -33,6 +39,14 @@ pub(crate) enum Request {
     Note(Arc<SourceNotes>),
     /// For a copy of its accounts.
     Accounts(oneshot::Sender<Accounts>),
+    /// Something became known of containers that decides on which terms they are served.
+    Unsettle,
+    /// For keys of a source's series, from a place on, and where to go on.
+    Keys {
+        source: Arc<Source>,
+        from: usize,
+        keys: oneshot::Sender<(Vec<SeriesKey>, Option<usize>)>,
+    },
     /// To read each of its sockets until it was empty once, and then no more.
     Drain { deadline: Instant, drained: oneshot::Sender<()> },
 }
@@ -64,14 +78,17 @@ impl Pool {
     pub(crate) fn start(
         receivers: Vec<Receiver>,
         shard: impl Fn(usize) -> Shard,
-        claims: &Claims,
+        (claims, terms): (&Claims, &Terms),
         ended: &mpsc::Sender<flush::Message>,
     ) -> io::Result<Self> {
+        let complaints = complaints::start()?;
         let mut workers = Vec::with_capacity(receivers.len());
         for (number, receiver) in receivers.into_iter().enumerate() {
             let (requests, inbox) = mpsc::channel();
             let handle = Handle { requests, waker: receiver.waker() };
-            let reader = Reader::new(shard(number), claims.clone(), ended.clone());
+            let complaints = Complaints::new(complaints.clone());
+            let taken_in = (claims.clone(), terms.clone());
+            let reader = Reader::new(shard(number), taken_in, complaints, ended.clone());
             let worker = Worker { receiver, reader, inbox };
             let name = format!("worker-{number}");
             let thread = thread::Builder::new().name(name).spawn(|| worker.run())?;
@@ -148,6 +165,10 @@ impl Worker {
                 let _ = full.send(self.reader.swap(*empty));
             }
             Request::Note(notes) => self.reader.note(&notes),
+            Request::Unsettle => self.reader.unsettle(),
+            Request::Keys { source, from, keys } => {
+                let _ = keys.send(self.reader.keys(&source, from));
+            }
             Request::Accounts(accounts) => {
                 self.receiver.kernel_drops(|socket, _, dropped| {
                     self.reader.count_kernel_drops(socket, dropped);

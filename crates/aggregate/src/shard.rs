@@ -145,6 +145,12 @@ impl Shard {
         &mut self.accounts[source.get()].counts
     }
 
+    /// Which source that is, unless it was closed.
+    pub fn source(&self, source: SourceIndex) -> Option<&Arc<Source>> {
+        let account = &self.accounts[source.get()];
+        account.source.as_ref().filter(|_| account.serial == source.serial)
+    }
+
     /// The open sources with their counts and how many live series they have.
     pub fn accounts(&self) -> impl Iterator<Item = (&Arc<Source>, &Counts, usize)> {
         self.accounts

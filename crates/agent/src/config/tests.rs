@@ -61,6 +61,11 @@ fn the_effective_configuration_is_accepted_again_and_is_the_same() {
         [[output]]
         url = "https://collector.example/points"
         codec = "zstd"
+        [limits]
+        series = 7
+        [[tag_rule]]
+        metric = "http.*"
+        drop_tags = ["user_id"]
         [http]
         listen = "none"
         [api]
@@ -130,6 +135,11 @@ fn an_error_says_where_and_what_was_expected() {
         ("flush_interval = \"1ms\"", ["FILE", "flush_interval", "100ms"]),
         ("quantiles = [1.0]", ["FILE", "quantiles", "below 1"]),
         ("[[listener]]\n[[listener]]", ["FILE", "udp://127.0.0.1:8125", "twice"]),
+        ("[limits]\nburst_bytes = 0", ["FILE", "limits.burst_bytes", "1 to"]),
+        ("[limits]\nseries = -1", ["line 2", "-1", "series"]),
+        ("[limits]\ntotal_series = 0", ["FILE", "limits.total_series", "1 or more"]),
+        ("[[tag_rule]]\nmetric = \"\"", ["FILE", "tag_rule", "glob"]),
+        ("[[tag_rule]]\ndrop_tag = []", ["line 2", "drop_tag", "drop_tags"]),
         ("[mesos]\nurl = \"10.0.0.1:5051\"", ["FILE", "mesos.url", "http://"]),
     ] {
         let error = load(text).unwrap_err();

@@ -8,8 +8,8 @@ use metric::{Counts, Note, Source, Tally};
 /// How long the line of a source that ended is shown.
 const SHOWN: Duration = Duration::from_hours(1);
 
-/// How many such lines one worker keeps.
-const MOST_SHOWN: usize = 1_000;
+/// How many such lines one worker keeps: as many as there may be containers.
+const MOST_SHOWN: usize = 10_000;
 
 /// The accounts of one worker, all of one moment.
 #[derive(Debug)]
@@ -27,12 +27,14 @@ pub(crate) struct SourceAccount {
     pub(crate) counts: Counts,
     pub(crate) series: usize,
     pub(crate) ended: bool,
+    /// The port that it had, if it ended; otherwise the open sockets tell.
+    pub(crate) port: Option<u16>,
 }
 
 impl SourceAccount {
     /// Of a source from which nothing can have come yet.
     pub(crate) fn none_yet(source: Arc<Source>) -> Self {
-        Self { source, counts: Counts::default(), series: 0, ended: false }
+        Self { source, counts: Counts::default(), series: 0, ended: false, port: None }
     }
 }
 
@@ -61,41 +63,56 @@ impl SourceNotes {
 /// The accounts of sources that ended: each for an hour, then all together.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
-    lately: VecDeque<(Instant, Arc<Source>, Counts)>,
+    lately: VecDeque<Line>,
     before: Counts,
 }
 
+#[derive(Debug)]
+struct Line {
+    since: Instant,
+    source: Arc<Source>,
+    port: Option<u16>,
+    counts: Counts,
+}
+
 impl Ended {
-    /// Keeps the account of a source that ends.
-    pub(super) fn add(&mut self, source: Arc<Source>, counts: &Counts, now: Instant) {
-        self.lately.push_back((now, source, *counts));
+    /// Keeps the account of a source that ends, with the port that it had.
+    pub(super) fn add(
+        &mut self,
+        source: Arc<Source>,
+        port: Option<u16>,
+        counts: &Counts,
+        now: Instant,
+    ) {
+        self.lately.push_back(Line { since: now, source, port, counts: *counts });
         self.fold(now);
     }
 
     /// The account of a source that is still shown.
     pub(super) fn find(&mut self, source: &Source) -> Option<&mut Counts> {
         let mut latest_first = self.lately.iter_mut().rev();
-        latest_first.find(|(_, ended, _)| **ended == *source).map(|(_, _, counts)| counts)
+        latest_first.find(|line| *line.source == *source).map(|line| &mut line.counts)
     }
 
     /// The lines that are still shown, and the sum of the others.
     pub(super) fn accounts(&mut self, now: Instant) -> (Vec<SourceAccount>, Counts) {
         self.fold(now);
-        let line = |(_, source, counts): &(Instant, Arc<Source>, Counts)| SourceAccount {
-            source: source.clone(),
-            counts: *counts,
+        let account = |line: &Line| SourceAccount {
+            source: line.source.clone(),
+            counts: line.counts,
             series: 0,
             ended: true,
+            port: line.port,
         };
-        (self.lately.iter().map(line).collect(), self.before)
+        (self.lately.iter().map(account).collect(), self.before)
     }
 
     fn fold(&mut self, now: Instant) {
-        while let Some((since, _, counts)) = self.lately.front() {
-            if self.lately.len() <= MOST_SHOWN && now.duration_since(*since) < SHOWN {
+        while let Some(line) = self.lately.front() {
+            if self.lately.len() <= MOST_SHOWN && now.duration_since(line.since) < SHOWN {
                 return;
             }
-            self.before += *counts;
+            self.before += line.counts;
             self.lately.pop_front();
         }
     }
@@ -116,19 +133,20 @@ mod tests {
         let start = Instant::now();
         let mut counts = Counts::default();
         counts.reject(Reason::NoKind, 3);
-        ended.add(source(), &counts, start);
+        ended.add(source(), Some(7), &counts, start);
         let (lines, before) = ended.accounts(start + SHOWN / 2);
         assert_eq!((lines.len(), lines[0].counts, before), (1, counts, Counts::default()));
+        assert_eq!(lines[0].port, Some(7));
         let (lines, before) = ended.accounts(start + SHOWN);
         assert_eq!((lines.len(), before), (0, counts));
     }
 
     #[test]
-    fn ten_thousand_ended_sources_leave_a_bounded_number_of_lines() {
+    fn many_ended_sources_leave_a_bounded_number_of_lines() {
         let mut ended = Ended::default();
         let now = Instant::now();
         let counts = Counts { aggregated: 1, ..Counts::default() };
-        (0..10_000).for_each(|_| ended.add(source(), &counts, now));
+        (0..MOST_SHOWN + 9_000).for_each(|_| ended.add(source(), Some(7), &counts, now));
         let (lines, before) = ended.accounts(now);
         assert_eq!((lines.len(), before.aggregated), (MOST_SHOWN, 9_000));
     }
@@ -137,7 +155,7 @@ mod tests {
     fn notes_that_come_after_the_end_are_counted_once() {
         let mut ended = Ended::default();
         let (now, source) = (Instant::now(), source());
-        ended.add(source.clone(), &Counts::default(), now);
+        ended.add(source.clone(), None, &Counts::default(), now);
         let mut notes = Tally::default();
         notes.add(Note::Saturated, 2);
         let notes = SourceNotes::new(source.clone(), notes);

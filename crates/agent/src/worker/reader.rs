@@ -2,16 +2,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use aggregate::{Interval, Limits, Measure, Recorded, Remember, Shard, SourceIndex};
+use aggregate::{Interval, Measure, Recorded, Remember, Shard, SourceIndex};
 use ingest::{Event, SocketKey};
-use metric::{Dimensions, Note, Notes, Packet, ReadAs, Reason, Sample, Source};
+use metric::{
+    Dimensions, Note, Notes, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source, Tag,
+};
 use statsd::{Measured, Skim};
 
 use super::account::{Accounts, Ended, SourceAccount, SourceNotes};
+use super::complaints::{Complaints, Trouble};
 use super::peers::Peers;
+use super::tenants::Tenants;
 use crate::claims::Claims;
 use crate::ends::Now;
 use crate::flush;
+use crate::terms::{Judged, Terms};
 
 /// What a worker does with what its sockets give: it reads lines and adds up samples.
 pub(super) struct Reader {
@@ -21,9 +26,20 @@ pub(super) struct Reader {
     sources: HashMap<Arc<Source>, SourceIndex>,
     claims: Claims,
     peers: Peers,
+    terms: Terms,
+    tenants: Tenants,
+    // Sources whose terms are to be looked up anew.
+    unsettled: Vec<Arc<Source>>,
+    complaints: Complaints,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
+
+/// So many sources' terms are looked up at once: some tens of microseconds.
+const SETTLED_AT_ONCE: usize = 64;
+
+/// So many keys are told at once: a few hundred microseconds, where each is a miss of the cache.
+const KEYS_AT_ONCE: usize = 2048;
 
 #[derive(Clone, Debug)]
 struct Socket {
@@ -41,16 +57,26 @@ struct Via<'a> {
     read_as: ReadAs,
     // In unix seconds.
     now: i64,
+    at: Instant,
 }
 
 impl Reader {
-    pub(super) fn new(shard: Shard, claims: Claims, flush: mpsc::Sender<flush::Message>) -> Self {
+    pub(super) fn new(
+        shard: Shard,
+        (claims, terms): (Claims, Terms),
+        complaints: Complaints,
+        flush: mpsc::Sender<flush::Message>,
+    ) -> Self {
         Self {
             shard,
             sockets: Vec::new(),
             sources: HashMap::new(),
             claims,
             peers: Peers::default(),
+            terms,
+            tenants: Tenants::default(),
+            unsettled: Vec::new(),
+            complaints,
             ended: Ended::default(),
             flush,
         }
@@ -60,9 +86,9 @@ impl Reader {
         match event {
             Event::Opened { socket, source } => self.open(socket, source),
             Event::Packets { socket, packets } => self.read(socket, packets),
-            Event::Closed { socket, source, kernel_dropped, unread, last } => {
+            Event::Closed { socket, source, port, kernel_dropped, unread, last } => {
                 self.count_kernel_drops(socket, kernel_dropped);
-                self.close(socket, source, unread, last);
+                self.close(socket, source, port, unread, last);
             }
         }
     }
@@ -76,9 +102,24 @@ impl Reader {
         }
     }
 
-    /// Forgets a little of what is to be forgotten; whether there is more.
+    /// Forgets a little of what is to be forgotten, and looks up a few terms; whether there is more.
     pub(super) fn tidy(&mut self) -> bool {
-        self.shard.tidy()
+        self.settle();
+        self.shard.tidy() || !self.unsettled.is_empty()
+    }
+
+    /// Something became known of containers: the terms of all are looked up anew, little by little.
+    pub(super) fn unsettle(&mut self) {
+        let sources = self.sources.keys().filter(|source| source.container_id().is_some());
+        self.unsettled = sources.cloned().collect();
+    }
+
+    /// Keys of a source's series, in parts: see [`Shard::keys`].
+    pub(super) fn keys(&self, source: &Source, from: usize) -> (Vec<SeriesKey>, Option<usize>) {
+        match self.sources.get(source) {
+            Some(index) => self.shard.keys(*index, from, KEYS_AT_ONCE),
+            None => (Vec::new(), None),
+        }
     }
 
     /// Exchanges the running interval.
@@ -106,12 +147,13 @@ impl Reader {
             counts: *counts,
             series,
             ended: false,
+            port: None,
         }));
         Accounts { sources, ended }
     }
 
     fn open(&mut self, socket: SocketKey, source: &Arc<Source>) {
-        let index = index_of(&mut self.sources, &mut self.shard, source);
+        let index = self.index_of(source);
         if self.sockets.len() <= socket.index() {
             self.sockets.resize(socket.index() + 1, None);
         }
@@ -119,14 +161,23 @@ impl Reader {
             Some(Socket { source: source.clone(), index, kernel_dropped: 0 });
     }
 
-    fn close(&mut self, socket: SocketKey, source: &Arc<Source>, unread: u64, last: bool) {
+    fn close(
+        &mut self,
+        socket: SocketKey,
+        source: &Arc<Source>,
+        port: Option<u16>,
+        unread: u64,
+        last: bool,
+    ) {
         self.sockets[socket.index()] = None;
         let Some(index) = self.sources.get(source).copied() else { return };
         self.shard.counts_mut(index).closed_unread += unread;
         if last {
             self.sources.remove(source);
+            self.tenants.close(index);
+            self.complaints.close(index);
             if let Some(part) = self.shard.close_source(index) {
-                self.ended.add(source.clone(), &part.counts, Instant::now());
+                self.ended.add(source.clone(), port, &part.counts, Instant::now());
                 // At the very end there is no flush thread any more, and nothing to tell it.
                 let _ = self.flush.send(flush::Message::Ended(Box::new(part)));
             }
@@ -145,6 +196,7 @@ impl Reader {
             index,
             read_as: source.read_as,
             now: now.wall_ms.div_euclid(1000),
+            at: now.at,
         };
         let mut received = metric::Received::default();
         for packet in packets {
@@ -156,17 +208,40 @@ impl Reader {
                 }
                 Some(_) | None => own,
             };
-            if packet.truncated {
-                let (whole, _cut) = statsd::split_cut(packet.bytes);
+            if !self.tenants.admits(via.index, packet.bytes.len(), now.at) {
+                self.throttle(&packet, via);
+            } else if packet.truncated {
+                let (whole, cut) = statsd::split_cut(packet.bytes);
                 self.read_lines(whole, via);
                 let counts = self.shard.counts_mut(via.index);
                 counts.truncated += 1;
                 counts.reject(Reason::Truncated, 1);
+                self.complain(via, via.index, Trouble::Rejected(Reason::Truncated), 1, cut);
             } else {
                 self.read_lines(packet.bytes, via);
             }
         }
         self.shard.counts_mut(index).received += received;
+    }
+
+    // A datagram that is over its source's share of bytes: its samples are counted, no more.
+    #[cold]
+    fn throttle(&mut self, packet: &Packet<'_>, via: Via<'_>) {
+        let (whole, cut) = if packet.truncated {
+            statsd::split_cut(packet.bytes)
+        } else {
+            (packet.bytes, &[][..])
+        };
+        let count = |line| statsd::count(line, via.read_as, via.now);
+        // The line that was cut would have been refused.
+        let samples = statsd::lines(whole).map(count).sum::<u64>() + u64::from(packet.truncated);
+        let bytes = packet.bytes.len() as u64;
+        let counts = self.shard.counts_mut(via.index);
+        counts.truncated += u64::from(packet.truncated);
+        counts.received.samples += samples;
+        counts.throttled += Received { datagrams: 1, bytes, samples };
+        let example = if whole.is_empty() { cut } else { whole };
+        self.complain(via, via.index, Trouble::Throttled, 1, example);
     }
 
     fn read_lines(&mut self, bytes: &[u8], via: Via<'_>) {
@@ -183,7 +258,7 @@ impl Reader {
         let plain = measured.filter(|measured| measured.timestamp.is_none());
         match (skim, plain) {
             (Some(skim), Some(measured)) => {
-                if !self.add_known(&skim, &measured, via) {
+                if !self.add_known(&skim, &measured, via) && !self.drop_known(&skim, via) {
                     self.read_in_full(line, Some(&skim), via);
                 }
             }
@@ -207,6 +282,15 @@ impl Reader {
         true
     }
 
+    // Whether the line's bytes were known as those of a metric that is dropped.
+    fn drop_known(&mut self, skim: &Skim<'_>, via: Via<'_>) -> bool {
+        let Some(index) = self.tenants.whose_dropped(via.index, &skim.spelling) else {
+            return false;
+        };
+        self.shard.counts_mut(index).reject(Reason::DroppedByRule, 1);
+        true
+    }
+
     #[cold]
     fn read_in_full(&mut self, line: &[u8], skim: Option<&Skim<'_>>, via: Via<'_>) {
         let reading = statsd::read(line, via.read_as, via.now);
@@ -219,27 +303,51 @@ impl Reader {
         for reject in reading.rejects() {
             counts.rejected.add(reject.reason, 1);
         }
-        if reading.event().is_some() || reading.check().is_some() {
+        let is_other = reading.event().is_some() || reading.check().is_some();
+        if is_other {
             counts.rejected.add(Reason::NotCarried, 1);
+            self.complain(via, index, Trouble::Rejected(Reason::NotCarried), 1, line);
         }
+        for reject in reading.rejects() {
+            self.complain(via, index, Trouble::Rejected(reject.reason), 1, line);
+        }
+        let spelled = skim.filter(|_| reading.is_one_sample()).map(|skim| skim.spelling);
+        let judged =
+            reading.samples().next().map(|sample| self.tenants.rules(index).judge(&sample));
+        let fewer = match &judged {
+            None | Some(Judged::Unchanged) => None,
+            Some(Judged::Fewer(tags)) => Some(&tags[..]),
+            Some(Judged::Dropped) => {
+                let values = reading.samples().map(|sample| sample.values.count() as u64).sum();
+                self.shard.counts_mut(index).rejected.add(Reason::DroppedByRule, values);
+                if let Some(spelling) = &spelled {
+                    self.tenants.remember_dropped(via.index, spelling, index);
+                }
+                return;
+            }
+        };
+        let samples = || reading.samples().map(|sample| with_tags(sample, fewer));
         let mut clash = Notes::NONE;
-        if reading.samples().next().is_some_and(has_identity_tag) {
+        if samples().next().is_some_and(has_identity_tag) {
             clash.insert(Note::TagClash);
         }
-        let remember = skim.filter(|_| reading.is_one_sample()).map(|skim| Remember {
+        let remember = spelled.map(|spelling| Remember {
             via: via.index,
-            spelling: skim.spelling,
+            spelling,
             notes: reading.spelling_notes().union(clash),
         });
-        let mut kept = reading.event().is_some() || reading.check().is_some();
+        let mut kept = is_other;
         let mut notes = reading.notes().union(clash);
-        for sample in reading.samples() {
+        for sample in samples() {
             match self.shard.record(index, &sample, remember.as_ref()) {
                 Recorded::Aggregated(of_it) => {
                     kept = true;
                     notes = notes.union(of_it);
                 }
-                Recorded::OverSeriesLimit => {}
+                Recorded::OverSeriesLimit => {
+                    let count = sample.values.count() as u64;
+                    self.complain(via, index, Trouble::OverSeriesLimit, count, line);
+                }
             }
         }
         // A note tells of something that was kept.
@@ -248,12 +356,69 @@ impl Reader {
         }
     }
 
+    // Something of this source was lost that came this way.
+    #[cold]
+    fn complain(
+        &mut self,
+        via: Via<'_>,
+        index: SourceIndex,
+        trouble: Trouble,
+        count: u64,
+        bytes: &[u8],
+    ) {
+        let source = self.shard.source(index);
+        self.complaints.about((index, source), (trouble, count), bytes, via.at);
+    }
+
     /// The source of a container that a line names; the line's own if there are too many.
     fn claimed(&mut self, via: Via<'_>, container_id: &str) -> SourceIndex {
         match self.claims.source(via.listener, container_id) {
-            Some(source) => index_of(&mut self.sources, &mut self.shard, &source),
+            Some(source) => self.index_of(&source),
             None => via.index,
         }
+    }
+
+    /// The place of a source, which is opened if it is new.
+    fn index_of(&mut self, source: &Arc<Source>) -> SourceIndex {
+        if let Some(index) = self.sources.get(source) {
+            return *index;
+        }
+        let settings = self.terms.settings(source);
+        let terms = self.terms.of(source, settings.as_deref());
+        let index = self.shard.open_source(source.clone(), terms.limits);
+        self.tell_ignored(index, source, &terms.ignored);
+        self.tenants.open(index, settings, terms);
+        self.sources.insert(source.clone(), index);
+        index
+    }
+
+    // Looks up the terms of a few sources anew.
+    fn settle(&mut self) {
+        let left = self.unsettled.len().saturating_sub(SETTLED_AT_ONCE);
+        for source in self.unsettled.split_off(left) {
+            let Some(index) = self.sources.get(&source).copied() else { continue };
+            let settings = self.terms.settings(&source);
+            if self.tenants.is_settled(index, settings.as_ref()) {
+                continue;
+            }
+            let terms = self.terms.of(&source, settings.as_deref());
+            self.shard.set_limits(index, terms.limits);
+            self.tell_ignored(index, &source, &terms.ignored);
+            if self.tenants.change(index, settings, terms) {
+                self.shard.relearn(index);
+            }
+        }
+    }
+
+    fn tell_ignored(&mut self, index: SourceIndex, source: &Arc<Source>, ignored: &[String]) {
+        if ignored.is_empty() {
+            return;
+        }
+        self.terms.count_ignored(ignored.len());
+        let (trouble, texts) = (Trouble::BadSetting, ignored.join("; "));
+        let count = ignored.len() as u64;
+        let of = (index, Some(source));
+        self.complaints.about(of, (trouble, count), texts.as_bytes(), Instant::now());
     }
 
     /// The source of the container that a process runs in; the socket's if it runs in none.
@@ -265,15 +430,9 @@ impl Reader {
     }
 }
 
-fn index_of(
-    sources: &mut HashMap<Arc<Source>, SourceIndex>,
-    shard: &mut Shard,
-    source: &Arc<Source>,
-) -> SourceIndex {
-    // No limit of its own but the shard's: what an honest service needs is not known yet.
-    *sources
-        .entry(source.clone())
-        .or_insert_with(|| shard.open_source(source.clone(), Limits::NONE))
+// A sample with these tags in the place of its own.
+fn with_tags<'a>(sample: Sample<'a>, tags: Option<&'a [Tag<'a>]>) -> Sample<'a> {
+    Sample { tags: tags.unwrap_or(sample.tags), ..sample }
 }
 
 fn has_identity_tag(sample: Sample<'_>) -> bool {
