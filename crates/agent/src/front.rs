@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use api::{
-    App, Change, Containers, Endpoint, Health, Hooks, Latest, Server, Status, Traffic, V0, Views,
+    App, CardinalityFeed, CardinalityQuery, Change, Containers, Endpoint, Health, Hooks, Latest,
+    Server, Status, Traffic, V0, Views,
 };
 use enrich::{Contexts, Directory, Measured, Poller};
 use ingest::Listeners;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::cardinality::Cardinality;
 use crate::config::{Config, HttpListen};
 use crate::flush::Message;
 use crate::ledger::Ledger;
@@ -47,6 +49,8 @@ pub(crate) struct Front {
     pub(crate) http: Option<Endpoint>,
     status: mpsc::Sender<oneshot::Sender<Arc<Status>>>,
     readers: Option<StatusReaders>,
+    cardinality: CardinalityFeed,
+    queries: Option<mpsc::Receiver<CardinalityQuery>>,
     listening: Arc<AtomicBool>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -72,12 +76,15 @@ impl Front {
         containers.restore(known.containers);
 
         let (status, readers) = mpsc::channel(READERS);
+        let (cardinality, queries) = mpsc::channel(READERS);
         let front = Self {
             containers,
             traffic: Arc::default(),
             http: None,
             status,
             readers: Some(readers),
+            cardinality,
+            queries: Some(queries),
             listening: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -100,6 +107,15 @@ impl Front {
         if let Some(readers) = self.readers.take() {
             let stop = self.stop.clone();
             self.tasks.spawn(async move { stop.run_until_cancelled(ledger.serve(readers)).await });
+        }
+    }
+
+    /// Answers who asks for the cardinality from now on.
+    pub(crate) fn serve_cardinality(&mut self, cardinality: Cardinality) {
+        if let Some(queries) = self.queries.take() {
+            let stop = self.stop.clone();
+            self.tasks
+                .spawn(async move { stop.run_until_cancelled(cardinality.serve(queries)).await });
         }
     }
 
@@ -179,6 +195,7 @@ impl Front {
             registration: registers.then(|| self.containers.clone()),
             views: Some(Views {
                 status: self.status.clone(),
+                cardinality: self.cardinality.clone(),
                 health: Arc::new(move || health(&listening, &outputs)),
             }),
             v0,

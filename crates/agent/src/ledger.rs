@@ -1,12 +1,12 @@
 //! The account of the whole process, put together from those of its parts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    Account, Containers, Latest, OutputStatus, PollStatus, SourceKind, SourceStatus, Status,
+    Account, Containers, Latest, Lost, OutputStatus, PollStatus, SourceKind, SourceStatus, Status,
     StreamStatus, Traffic,
 };
 use enrich::{Contexts, PollHealth};
@@ -14,14 +14,22 @@ use ingest::{Address, Listeners};
 use metric::{Counts, Origin, Source};
 use ship::{OutputLedger, Outputs};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use crate::collector::Streams;
 use crate::ends::Now;
 use crate::looks::Looks;
+use crate::terms::Terms;
 use crate::worker::{self, Accounts, Request, SourceAccount};
 
 /// One cut serves all readers for so long.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// How often it is noted what was lost so far.
+const LOSSES_EVERY: Duration = Duration::from_secs(10);
+
+/// What counts as of late.
+const OF_LATE: Duration = Duration::from_mins(1);
 
 /// Where the accounts of the parts are.
 pub(crate) struct Ledger {
@@ -38,17 +46,31 @@ pub(crate) struct Ledger {
     pub(crate) contexts: Contexts,
     pub(crate) looks: Looks,
     pub(crate) streams: Vec<Streams>,
+    pub(crate) terms: Terms,
 }
 
 impl Ledger {
     /// Answers whoever asks, until nobody can any more.
     pub(crate) async fn serve(self, mut readers: mpsc::Receiver<oneshot::Sender<Arc<Status>>>) {
         let mut last: Option<(Instant, Arc<Status>)> = None;
-        while let Some(reader) = readers.recv().await {
+        let mut losses = Losses::default();
+        let mut ticks = tokio::time::interval(LOSSES_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let reader = tokio::select! {
+                reader = readers.recv() => reader,
+                _ = ticks.tick() => {
+                    losses.note(Instant::now(), self.read().await.lost());
+                    continue;
+                }
+            };
+            let Some(reader) = reader else { return };
             let status = match &last {
                 Some((at, status)) if at.elapsed() < FRESH => status.clone(),
                 Some(_) | None => {
-                    let status = Arc::new(self.read().await);
+                    let mut status = self.read().await;
+                    status.lost_last_minute = losses.of_late(Instant::now(), status.lost());
+                    let status = Arc::new(status);
                     last = Some((Instant::now(), status.clone()));
                     status
                 }
@@ -58,7 +80,7 @@ impl Ledger {
         }
     }
 
-    /// One cut through everything.
+    /// One cut through everything but time: nothing of late is lost yet.
     pub(crate) async fn read(&self) -> Status {
         let accounts = self.accounts().await;
         let ports = self.ports();
@@ -93,6 +115,8 @@ impl Ledger {
             sources: lines.all.iter().map(|line| source(line, &ports, &unbound)).collect(),
             total,
             ended: Account { counts: ended, series: 0 },
+            lost_last_minute: Lost::default(),
+            settings_ignored: self.terms.ignored(),
             waiting: self.waiting_points.load(Ordering::Relaxed),
             outputs: self.outputs.ledgers().into_iter().map(output).collect(),
             containers: self.containers.counts(),
@@ -142,6 +166,27 @@ impl Ledger {
         };
         let open = self.listeners.sockets();
         open.into_iter().filter_map(|it| Some((it.source, port(it.opened.address)?))).collect()
+    }
+}
+
+/// What was lost by when.
+#[derive(Default)]
+struct Losses(VecDeque<(Instant, Lost)>);
+
+impl Losses {
+    fn note(&mut self, now: Instant, lost: Lost) {
+        self.0.push_back((now, lost));
+        // The first one stays that is old enough to begin with.
+        while self.0.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= OF_LATE) {
+            self.0.pop_front();
+        }
+    }
+
+    /// What was lost since the newest reading that is old enough, or the start.
+    fn of_late(&self, now: Instant, lost: Lost) -> Lost {
+        let is_old = |(at, _): &&(Instant, Lost)| now.duration_since(*at) >= OF_LATE;
+        let before = self.0.iter().rev().find(is_old);
+        lost.since(&before.map(|(_, lost)| *lost).unwrap_or_default())
     }
 }
 
@@ -220,5 +265,27 @@ fn output(ledger: OutputLedger) -> OutputStatus {
         retries: ledger.retries,
         last_error: ledger.last_error,
         removed_files: ledger.removed_files,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_of_late_is_counted_from_a_reading_a_minute_ago() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let lost = |samples| Lost { samples, ..Lost::default() };
+        let mut losses = Losses::default();
+        assert_eq!(losses.of_late(at(5), lost(3)), lost(3), "since the start");
+        for tick in 0..30 {
+            losses.note(at(10 * tick), lost(10 * tick));
+            assert!(losses.0.len() <= 7);
+        }
+        assert_eq!(losses.of_late(at(290), lost(300)), lost(70), "since 230");
+        assert_eq!(losses.of_late(at(299), lost(300)), lost(70));
+        assert_eq!(losses.of_late(at(300), lost(300)), lost(60), "since 240");
+        assert_eq!(losses.of_late(at(400), lost(290)), lost(0));
     }
 }

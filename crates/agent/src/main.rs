@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 
+mod cardinality;
 mod claims;
 mod collector;
 mod ends;

@@ -31,6 +31,7 @@ use ingest::Listeners;
 use ship::Outputs;
 use tokio::runtime::Handle as Runtime;
 
+use crate::cardinality::Cardinality;
 use crate::claims::Claims;
 use crate::collector::{self, Collector, WayIn};
 use crate::config::Config;
@@ -106,7 +107,9 @@ impl Pipeline {
             contexts,
             looks: looks.clone(),
             streams: collectors.iter().map(collector::Bound::streams).collect(),
+            terms: terms.clone(),
         });
+        front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
         front.follow_mesos(poller, retired, &measured);
         front.follow_node(config, looks, &measured);
 

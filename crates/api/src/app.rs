@@ -4,23 +4,32 @@ use std::time::Duration;
 
 use hyper::header::ORIGIN;
 use hyper::{Method, StatusCode};
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::answer::{self, Answer};
+use crate::path::percent_decode;
 use crate::request::{Request, Unread};
-use crate::{Containers, Event, Health, Status, StatusFeed, Traffic, V0, registration};
+use crate::{
+    Cardinality, CardinalityFeed, CardinalityQuery, Containers, Event, Health, Status, StatusFeed,
+    Traffic, V0, registration,
+};
 
 /// How long a reader of the status waits for it.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 
+/// And one of the cardinality, before the connection is taken for a stalled one.
+const CARDINALITY_PATIENCE: Duration = Duration::from_millis(4500);
+
 const INDEX: &str = "weir, a StatsD agent
 
-/status.json  every count, by container, listener and output
-/healthz      200 when the listeners are open
-/readyz       200 when the outputs are up, too
-/v0           the newest values, as DC/OS's metrics API: /v0/node, /v0/containers,
-              /v0/containers/ID, /v0/containers/ID/app, /v0/ping";
+/status.json       every count, by container, listener and output
+/cardinality.json  who has how many series, and why; ?container=ID for more of one
+/healthz           200 when the listeners are open
+/readyz            200 when the outputs are up, too
+/v0                the newest values, as DC/OS's metrics API: /v0/node, /v0/containers,
+                   /v0/containers/ID, /v0/containers/ID/app, /v0/ping";
 
 /// What a server answers. A clone is another handle to the same.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +49,8 @@ pub struct App {
 pub struct Views {
     /// Gives the status.
     pub status: StatusFeed,
+    /// Gives the cardinality.
+    pub cardinality: CardinalityFeed,
     /// Tells what is not well. Must not block.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
 }
@@ -62,7 +73,7 @@ impl App {
             if method != Method::GET && method != Method::HEAD {
                 return answer::empty(StatusCode::METHOD_NOT_ALLOWED);
             }
-            return views.show(view).await;
+            return views.show(view, uri.query().unwrap_or_default()).await;
         }
         if let Some(v0) = &self.v0
             && let Some(answer) = v0.answer(method, uri).await
@@ -101,6 +112,7 @@ impl App {
 enum View {
     Index,
     Status,
+    Cardinality,
     Health,
     Readiness,
 }
@@ -110,6 +122,7 @@ impl View {
         match path {
             "/" if with_index => Some(Self::Index),
             "/status.json" => Some(Self::Status),
+            "/cardinality.json" => Some(Self::Cardinality),
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Readiness),
             _ => None,
@@ -118,19 +131,16 @@ impl View {
 }
 
 impl Views {
-    async fn show(&self, view: View) -> Answer {
+    async fn show(&self, view: View, query: &str) -> Answer {
         match view {
             View::Index => answer::text(StatusCode::OK, INDEX),
-            View::Status => match self.read_status().await {
-                Some(status) => {
-                    let json =
-                        serde_json::to_vec(&*status).expect("a status can be written as JSON");
-                    answer::json(StatusCode::OK, json)
+            View::Status => json_or_late("status", self.read_status().await, STATUS_PATIENCE),
+            View::Cardinality => match container_in(query) {
+                Ok(container_id) => {
+                    let read = self.read_cardinality(container_id).await;
+                    json_or_late("cardinality", read, CARDINALITY_PATIENCE)
                 }
-                None => answer::text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("The status could not be read within {STATUS_PATIENCE:?}"),
-                ),
+                Err(error) => answer::text(StatusCode::BAD_REQUEST, error),
             },
             View::Health => well(&(self.health)().listeners),
             View::Readiness => {
@@ -149,6 +159,40 @@ impl Views {
         };
         timeout(STATUS_PATIENCE, reading).await.ok().flatten()
     }
+
+    async fn read_cardinality(&self, container_id: Option<String>) -> Option<Arc<Cardinality>> {
+        let (tell, told) = oneshot::channel();
+        let reading = async {
+            self.cardinality.send(CardinalityQuery { container_id, tell }).await.ok()?;
+            told.await.ok()
+        };
+        timeout(CARDINALITY_PATIENCE, reading).await.ok().flatten()
+    }
+}
+
+fn json_or_late(what: &str, read: Option<Arc<impl Serialize>>, patience: Duration) -> Answer {
+    match read {
+        Some(read) => {
+            let json = serde_json::to_vec(&*read).expect("a view can be written as JSON");
+            answer::json(StatusCode::OK, json)
+        }
+        None => answer::text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("The {what} could not be read within {patience:?}"),
+        ),
+    }
+}
+
+/// The container that a query names: `container=ID`, percent-encoded, is all that it may say.
+fn container_in(query: &str) -> Result<Option<String>, &'static str> {
+    let mut container_id = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let encoded = pair.strip_prefix("container=").ok_or("The query may be container=ID")?;
+        let decoded = percent_decode(encoded.as_bytes());
+        let decoded = decoded.and_then(|id| String::from_utf8(id).ok());
+        container_id = Some(decoded.ok_or("The container's id is not percent-encoded UTF-8")?);
+    }
+    Ok(container_id)
 }
 
 fn well(reasons: &[String]) -> Answer {

@@ -21,6 +21,7 @@ mod registration;
 mod latest;
 mod v0;
 
+mod cardinality;
 mod health;
 mod status;
 mod traffic;
@@ -29,6 +30,10 @@ mod error;
 mod seldom;
 
 pub use app::{App, Views};
+pub use cardinality::{
+    Cardinality, CardinalityFeed, CardinalityQuery, NameCardinality, SourceCardinality,
+    SourceDetails, TagCardinality,
+};
 pub use containers::{
     Change, Containers, ContainersConfig, ContainersCounts, Hooks, OnFailure, Persist, Ports,
     Refusal, Refused, Registered, Tell,
@@ -39,7 +44,8 @@ pub use health::Health;
 pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, RunningSummary, Seen};
 pub use server::Server;
 pub use status::{
-    Account, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, StatusFeed, StreamStatus,
+    Account, Lost, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, StatusFeed,
+    StreamStatus,
 };
 pub use traffic::{Event, Traffic, TrafficCounts};
 pub use v0::{Names, NotANumber, Role, V0, V0Config};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use metric::Counts;
+use metric::{Counts, Reason};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,6 +26,11 @@ pub struct Status {
     pub total: Account,
     /// The sum of the sources that ended longer ago.
     pub ended: Account,
+    /// What was lost of late: since the newest reading that is a minute old or older, and readings
+    /// are made every ten seconds; since the start, if that is less.
+    pub lost_last_minute: Lost,
+    /// Settings of tasks, labels that begin with `DCOS_METRICS_WEIR_`, that could not be taken.
+    pub settings_ignored: u64,
     /// Points that wait for the context of their container.
     pub waiting: u64,
     /// Where the points go.
@@ -81,6 +86,50 @@ pub struct Account {
     pub counts: Counts,
     /// Series that are live now.
     pub series: u64,
+}
+
+/// What was received, or made of it, and is nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Samples that were rejected, but for what the operator's rules drop, throttled, or over a
+    /// limit of series.
+    pub samples: u64,
+    /// Datagrams that the kernel dropped, or that were left in a socket.
+    pub datagrams: u64,
+    /// Points that an output dropped, of all outputs.
+    pub points: u64,
+}
+
+impl Lost {
+    /// Whether nothing was.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What came to this since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            samples: self.samples.saturating_sub(before.samples),
+            datagrams: self.datagrams.saturating_sub(before.datagrams),
+            points: self.points.saturating_sub(before.points),
+        }
+    }
+}
+
+impl Status {
+    /// What was lost since the start.
+    pub fn lost(&self) -> Lost {
+        let counts = &self.total.counts;
+        let dropped = self.outputs.iter().flat_map(|output| output.dropped.values());
+        Lost {
+            samples: counts.rejected.sum() - counts.rejected.get(Reason::DroppedByRule)
+                + counts.throttled.samples
+                + counts.over_series_limit,
+            datagrams: counts.kernel_dropped + counts.closed_unread,
+            points: dropped.sum(),
+        }
+    }
 }
 
 /// What became of the points that an output was offered: `offered` = `acknowledged` + `queued` +
@@ -171,6 +220,8 @@ mod tests {
             sources: vec![source],
             total: Account::default(),
             ended: Account::default(),
+            lost_last_minute: Lost { samples: 9, datagrams: 8, points: 7 },
+            settings_ignored: 6,
             waiting: 5,
             outputs: vec![output],
             polls: BTreeMap::from([("node", PollStatus::default())]),
@@ -180,6 +231,7 @@ mod tests {
             http: TrafficCounts::default(),
         };
         let written = serde_json::to_string(&status).unwrap();
+        assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 1 });
         let none = r#"{"datagrams":0,"bytes":0,"samples":0}"#;
         let place =
             |text: &str| written.find(text).unwrap_or_else(|| panic!("{text} is not in {written}"));
@@ -188,7 +240,7 @@ mod tests {
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
-            r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
+            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,

@@ -64,7 +64,8 @@ async fn a_request_that_trickles_in_is_cut_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_stalls_is_cut() {
     let (status, mut asked) = tokio::sync::mpsc::channel(1);
-    let views = Views { status, health: Arc::new(Health::default) };
+    let (cardinality, _) = tokio::sync::mpsc::channel(1);
+    let views = Views { status, cardinality, health: Arc::new(Health::default) };
     let served = Served::start(App { views: Some(views), ..App::default() });
     tokio::spawn(async move {
         while let Some(tell) = asked.recv().await {

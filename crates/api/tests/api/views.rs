@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::{
-    Account, App, ContainersCounts, Health, LatestCounts, OutputStatus, SourceKind, SourceStatus,
-    Status, TrafficCounts, Views,
+    Account, App, Cardinality, CardinalityQuery, ContainersCounts, Health, LatestCounts, Lost,
+    OutputStatus, SourceKind, SourceStatus, Status, TrafficCounts, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,8 @@ fn status(sources: usize) -> Status {
         sources: (0..sources).map(source).collect(),
         total: Account::default(),
         ended: Account::default(),
+        lost_last_minute: Lost::default(),
+        settings_ignored: 0,
         waiting: 0,
         outputs: vec![OutputStatus {
             name: "file".into(),
@@ -56,7 +58,8 @@ type Asked = mpsc::Receiver<oneshot::Sender<Arc<Status>>>;
 fn views(health: &Arc<Mutex<Health>>) -> (Views, Asked) {
     let (status, asked) = mpsc::channel(1);
     let health = Arc::clone(health);
-    (Views { status, health: Arc::new(move || health.lock().unwrap().clone()) }, asked)
+    let (cardinality, _) = mpsc::channel(1);
+    (Views { status, cardinality, health: Arc::new(move || health.lock().unwrap().clone()) }, asked)
 }
 
 fn app(views: Views) -> App {
@@ -139,5 +142,39 @@ async fn one_server_may_have_the_registration_and_the_views() {
     ] {
         let answer = served.send(&get(path)).await;
         assert!(answer.starts_with(start), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_cardinality_is_of_all_or_of_one_container() {
+    let (mut views, _asked) = views(&Arc::default());
+    let (cardinality, mut queries) = mpsc::channel(1);
+    views.cardinality = cardinality;
+    let served = Served::start(app(views));
+    tokio::spawn(async move {
+        while let Some(CardinalityQuery { container_id, tell }) = queries.recv().await {
+            let series = container_id.map_or(0, |id| id.len() as u64);
+            let told = Cardinality {
+                version: 1,
+                now: 2,
+                series,
+                limit: 3,
+                complete: true,
+                sources: vec![],
+            };
+            tell.send(Arc::new(told)).unwrap();
+        }
+    });
+    for (query, answered) in [
+        ("", "\"series\":0,"),
+        ("?", "\"series\":0,"),
+        ("?container=abc", "\"series\":3,"),
+        ("?container=a%20%C3%BC&", "\"series\":4,"),
+        ("?container=%FF", "400 Bad Request"),
+        ("?container=%4", "400 Bad Request"),
+        ("?containers=a", "400 Bad Request"),
+    ] {
+        let answer = served.send(&get(&format!("/cardinality.json{query}"))).await;
+        assert!(answer.contains(answered), "{query}: {answer}");
     }
 }
