@@ -6,13 +6,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flags, HttpListen, ListenUrl, OutputUrl, Role};
-use crate::{cat, check, demo, parse};
+use crate::{cat, check, demo, look, parse};
 
 const EXAMPLES: &str = "\
 Examples:
   weir                                   listen on udp://127.0.0.1:8125, write ./weir-data
   weir --listen udp://0.0.0.0:8125 --listen unixgram:/run/weir/statsd.sock
   weir --config /etc/weir/weir.toml
+  weir status                            what was received, and what was lost
+  weir cardinality                       who has how many series, and why
   weir demo                              three invented containers, and what comes out
   echo 'a:1|c' | weir parse              how a line is read
   weir cat weir-data/points/*.avro       what was written, as JSON lines
@@ -39,6 +41,10 @@ pub(crate) enum Command {
     /// Run the agent; what `weir` alone does.
     #[command(after_help = EXAMPLES)]
     Run(RunOptions),
+    /// Show where every sample and point of a running agent went, losses first.
+    Status(look::status::Options),
+    /// Show who has how many series, why, and a rule that drops most of them.
+    Cardinality(look::cardinality::Options),
     /// Print the effective configuration as TOML that `weir run` accepts, or what is wrong with it.
     Check(check::Options),
     /// Print how StatsD lines are read: one JSON object a line.

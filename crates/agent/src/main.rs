@@ -25,6 +25,7 @@ mod logging;
 mod cat;
 mod check;
 mod demo;
+mod look;
 mod parse;
 
 use std::io::{Write, stderr};
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Status(options) => look::status::run(&options),
+        Command::Cardinality(options) => look::cardinality::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Parse(options) => parse::run(&options),
         Command::Cat(options) => cat::run(&options),
