@@ -30,7 +30,7 @@ use sockets::Sockets;
 const BATCHES: usize = 8;
 
 /// And so many bytes, about: what is in them takes a worker some milliseconds at most.
-const TURN_BYTES: usize = 256 << 10;
+const TURN_BYTES: usize = 128 << 10;
 
 /// For how long a socket is left alone that the kernel refuses to read or to watch.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -311,9 +311,9 @@ mod tests {
     #[test]
     fn long_datagrams_are_taken_a_few_at_a_time_and_short_ones_soon_as_many_as_usual() {
         assert_eq!(next_batch(64, 64 * 1_432), 64);
-        assert_eq!(next_batch(64, 64 * 65_535), 4);
-        assert_eq!(next_batch(4, 4 * 65_535), 4);
-        assert_eq!(next_batch(4, 4 * 40), 8);
+        assert_eq!(next_batch(64, 64 * 65_535), 2);
+        assert_eq!(next_batch(2, 2 * 65_535), 2);
+        assert_eq!(next_batch(2, 2 * 40), 4);
         assert_eq!(next_batch(8, 8 * 40), 16);
         assert_eq!(next_batch(64, 0), 64);
         assert_eq!(next_batch(1, 0), 2);

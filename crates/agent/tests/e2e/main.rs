@@ -5,11 +5,15 @@ mod harness;
 mod stand_in;
 
 mod basics;
+mod bounds;
 mod containers;
+mod flood;
 mod ledger;
+mod look;
 mod mesos;
 mod outputs;
 mod program;
 mod resources;
+mod rules;
 mod streams;
 mod v0;
