@@ -29,8 +29,8 @@ use sockets::Sockets;
 /// others nor whoever wants the worker's attention.
 const BATCHES: usize = 8;
 
-/// And so many bytes, about: what is in them takes a worker some milliseconds at most.
-const TURN_BYTES: usize = 128 << 10;
+/// And for how long it is read in a turn, about: what is in a datagram may be much work.
+const TURN: Duration = Duration::from_millis(2);
 
 /// For how long a socket is left alone that the kernel refuses to read or to watch.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -224,7 +224,8 @@ impl Receiver {
         let Some(socket) = self.sockets.get(key) else {
             return served;
         };
-        let (mut bytes, mut most) = (0, socket.batch.get());
+        let (began, mut most) = (Instant::now(), socket.batch.get());
+        let mut batch_began = began;
         for _ in 0..BATCHES {
             match socket.receive(&mut self.batch, most) {
                 Ok(received) => {
@@ -239,11 +240,11 @@ impl Receiver {
                         return served;
                     }
                     served.full = true;
-                    let of_batch = self.batch.bytes_received();
-                    most = next_batch(most, of_batch);
+                    let now = Instant::now();
+                    most = next_batch(received, now.duration_since(batch_began));
                     socket.batch.set(most);
-                    bytes += of_batch;
-                    if bytes >= TURN_BYTES {
+                    batch_began = now;
+                    if now.duration_since(began) >= TURN {
                         return served;
                     }
                 }
@@ -297,11 +298,12 @@ impl Receiver {
     }
 }
 
-/// How many datagrams are asked for after a batch of `full` ones that had so many bytes: no more
-/// than fit into a turn if they go on as long as that.
-fn next_batch(full: usize, bytes: usize) -> usize {
-    // Not at once as many as usual: the next ones may be long again.
-    (TURN_BYTES * full / bytes.max(1)).clamp(1, (2 * full).min(BATCH))
+/// How many datagrams are asked for after a batch of `full` ones that took so long: no more than fit
+/// into a turn if they go on being as much work as that.
+fn next_batch(full: usize, took: Duration) -> usize {
+    let fit = full as u128 * TURN.as_nanos() / took.as_nanos().max(1);
+    // Not at once as many as usual: the next ones may be much work again.
+    (fit.min(BATCH as u128) as usize).clamp(1, 2 * full)
 }
 
 #[cfg(test)]
@@ -309,13 +311,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_datagrams_are_taken_a_few_at_a_time_and_short_ones_soon_as_many_as_usual() {
-        assert_eq!(next_batch(64, 64 * 1_432), 64);
-        assert_eq!(next_batch(64, 64 * 65_535), 2);
-        assert_eq!(next_batch(2, 2 * 65_535), 2);
-        assert_eq!(next_batch(2, 2 * 40), 4);
-        assert_eq!(next_batch(8, 8 * 40), 16);
-        assert_eq!(next_batch(64, 0), 64);
-        assert_eq!(next_batch(1, 0), 2);
+    fn datagrams_that_are_much_work_are_taken_a_few_at_a_time_and_others_soon_as_many_as_usual() {
+        let micros = Duration::from_micros;
+        assert_eq!(next_batch(64, micros(90)), 64);
+        assert_eq!(next_batch(64, micros(32_000)), 4);
+        assert_eq!(next_batch(4, micros(2_000)), 4);
+        assert_eq!(next_batch(4, micros(20_000)), 1);
+        assert_eq!(next_batch(1, micros(20_000)), 1);
+        assert_eq!(next_batch(4, micros(2)), 8);
+        assert_eq!(next_batch(32, micros(0)), 64);
+        assert_eq!(next_batch(64, micros(0)), 64);
     }
 }

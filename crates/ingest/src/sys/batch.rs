@@ -113,11 +113,6 @@ impl Batch {
         Ok(self.received)
     }
 
-    /// How many bytes the last [`Batch::receive`] took.
-    pub(crate) fn bytes_received(&self) -> usize {
-        (0..self.received).map(|i| self.header(i).msg_len as usize).sum()
-    }
-
     /// What the last [`Batch::receive`] took.
     pub(crate) fn packets(&self) -> Packets<'_> {
         Packets { batch: self, next: 0 }

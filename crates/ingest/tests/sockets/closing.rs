@@ -132,7 +132,8 @@ fn a_close_ends_in_time_and_counts_what_was_left() {
     assert_eq!(received + closed.kernel_dropped + closed.unread, 2_000);
     // With a capped buffer all that it holds is read in one go.
     if opened.granted_receive_buffer >= 2 * BUFFER {
-        assert_eq!((received, closed), (512, Closed { kernel_dropped: 0, unread: 1_488 }));
+        assert!((64..1_000).contains(&received), "{received}");
+        assert_eq!(closed.kernel_dropped, 0);
     }
 }
 
