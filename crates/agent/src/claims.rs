@@ -15,8 +15,8 @@ pub(crate) struct Claims {
     limit: usize,
 }
 
-// By container id.
-type Claimed = HashMap<Arc<str>, Arc<Source>>;
+// By container id, with how many workers have it open.
+type Claimed = HashMap<Arc<str>, (Arc<Source>, usize)>;
 
 impl Claims {
     /// None yet; at most `limit` for each listener.
@@ -28,7 +28,7 @@ impl Claims {
     pub(crate) fn source(&self, listener: &Source, container_id: &str) -> Option<Arc<Source>> {
         let Origin::Listener { listener: name } = &listener.origin else { return None };
         let mut claimed = self.by_listener.entry(name.clone()).or_default();
-        if let Some(source) = claimed.get(container_id) {
+        if let Some((source, _)) = claimed.get(container_id) {
             return Some(source.clone());
         }
         if claimed.len() >= self.limit {
@@ -37,8 +37,41 @@ impl Claims {
         let container_id: Arc<str> = container_id.into();
         let origin = Origin::Claimed { listener: name.clone(), container_id: container_id.clone() };
         let source = Source::new(origin, listener.read_as);
-        claimed.insert(container_id, source.clone());
+        claimed.insert(container_id, (source.clone(), 0));
         Some(source)
+    }
+
+    /// A worker opened a source, if it is one of these.
+    pub(crate) fn opened(&self, source: &Source) {
+        self.of(source, |claimed, container_id| {
+            if let Some((known, workers)) = claimed.get_mut(container_id)
+                && **known == *source
+            {
+                *workers += 1;
+            }
+        });
+    }
+
+    /// A worker closed a source. When none has it any more another may take its place.
+    pub(crate) fn closed(&self, source: &Source) {
+        self.of(source, |claimed, container_id| {
+            if let Some((known, workers)) = claimed.get_mut(container_id)
+                && **known == *source
+            {
+                *workers = workers.saturating_sub(1);
+                if *workers == 0 {
+                    claimed.remove(container_id);
+                }
+            }
+        });
+    }
+
+    fn of(&self, source: &Source, with: impl FnOnce(&mut Claimed, &str)) {
+        if let Origin::Claimed { listener, container_id } = &source.origin
+            && let Some(mut claimed) = self.by_listener.get_mut(listener)
+        {
+            with(&mut claimed, container_id);
+        }
     }
 }
 
@@ -57,5 +90,29 @@ mod tests {
         assert_ne!(claims.source(&listener, "b"), Some(a));
         assert_eq!(claims.source(&listener, "c"), None);
         assert!(claims.source(&listener, "b").is_some());
+        claims.opened(&listener);
+        claims.closed(&listener);
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_no_worker_has_its_source_any_more() {
+        let claims = Claims::new(1);
+        let listener =
+            Source::new(Origin::Listener { listener: "udp://l".into() }, ReadAs::default());
+        let a = claims.source(&listener, "a").unwrap();
+        claims.opened(&a);
+        claims.opened(&a);
+        claims.closed(&a);
+        assert_eq!(claims.source(&listener, "b"), None);
+        assert_eq!(claims.source(&listener, "a"), Some(a.clone()));
+        claims.closed(&a);
+        let b = claims.source(&listener, "b").unwrap();
+        claims.opened(&b);
+        // Whoever had it in hand then does no harm.
+        claims.opened(&a);
+        claims.closed(&a);
+        assert_eq!(claims.source(&listener, "a"), None);
+        claims.closed(&b);
+        assert_ne!(claims.source(&listener, "a"), Some(a), "it is another by now");
     }
 }

@@ -151,6 +151,11 @@ impl Shard {
         account.source.as_ref().filter(|_| account.serial == source.serial)
     }
 
+    /// How many live series a source has.
+    pub fn series(&self, source: SourceIndex) -> usize {
+        self.accounts[source.get()].series
+    }
+
     /// The open sources with their counts and how many live series they have.
     pub fn accounts(&self) -> impl Iterator<Item = (&Arc<Source>, &Counts, usize)> {
         self.accounts

@@ -16,6 +16,9 @@ pub(crate) const DATAGRAM_COST: usize = 832;
 // No datagram costs less: the kernel's own record of it is about as large.
 const LEAST_COST: usize = 256;
 
+// Nobody knows yet how much work its datagrams are.
+const FIRST_BATCH: usize = BATCH / 8;
+
 /// A socket in the hands of its worker.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -41,7 +44,7 @@ impl Socket {
             source,
             urgent: bound.unix,
             granted: bound.granted,
-            batch: Cell::new(BATCH),
+            batch: Cell::new(FIRST_BATCH),
             credentials: bound.credentials,
             drops: Drops::default(),
             cut_off: None,

@@ -1,11 +1,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aggregate::{Interval, Measure, Recorded, Remember, Shard, SourceIndex};
 use ingest::{Event, SocketKey};
 use metric::{
-    Dimensions, Note, Notes, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source, Tag,
+    Dimensions, Note, Notes, Origin, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source,
+    Tag,
 };
 use statsd::{Measured, Skim};
 
@@ -28,12 +29,17 @@ pub(super) struct Reader {
     peers: Peers,
     terms: Terms,
     tenants: Tenants,
+    // Sources that clients named, with what they had received when they were last looked at.
+    claimed: Vec<(Arc<Source>, u64, Instant)>,
     // Sources whose terms are to be looked up anew.
     unsettled: Vec<Arc<Source>>,
     complaints: Complaints,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
+
+/// A source that a client named is closed when it has no series and was not named for so long.
+const CLAIM_LIFE: Duration = Duration::from_mins(10);
 
 /// So many sources' terms are looked up at once: some tens of microseconds.
 const SETTLED_AT_ONCE: usize = 64;
@@ -75,6 +81,7 @@ impl Reader {
             peers: Peers::default(),
             terms,
             tenants: Tenants::default(),
+            claimed: Vec::new(),
             unsettled: Vec::new(),
             complaints,
             ended: Ended::default(),
@@ -124,6 +131,7 @@ impl Reader {
 
     /// Exchanges the running interval.
     pub(super) fn swap(&mut self, empty: Interval) -> Interval {
+        self.close_idle_claims(Instant::now());
         self.shard.swap(empty)
     }
 
@@ -173,15 +181,38 @@ impl Reader {
         let Some(index) = self.sources.get(source).copied() else { return };
         self.shard.counts_mut(index).closed_unread += unread;
         if last {
-            self.sources.remove(source);
-            self.tenants.close(index);
-            self.complaints.close(index);
-            if let Some(part) = self.shard.close_source(index) {
-                self.ended.add(source.clone(), port, &part.counts, Instant::now());
-                // At the very end there is no flush thread any more, and nothing to tell it.
-                let _ = self.flush.send(flush::Message::Ended(Box::new(part)));
-            }
+            self.close_source(source, index, port);
         }
+    }
+
+    fn close_source(&mut self, source: &Arc<Source>, index: SourceIndex, port: Option<u16>) {
+        self.sources.remove(source);
+        self.tenants.close(index);
+        self.complaints.close(index);
+        if let Some(part) = self.shard.close_source(index) {
+            self.ended.add(source.clone(), port, &part.counts, Instant::now());
+            // At the very end there is no flush thread any more, and nothing to tell it.
+            let _ = self.flush.send(flush::Message::Ended(Box::new(part)));
+        }
+    }
+
+    // Nobody tells that a container ended which only its clients spoke of.
+    fn close_idle_claims(&mut self, now: Instant) {
+        let mut claimed = std::mem::take(&mut self.claimed);
+        claimed.retain_mut(|(source, received, since)| {
+            let Some(index) = self.sources.get(source).copied() else { return false };
+            let samples = self.shard.counts_mut(index).received.samples;
+            if samples != *received || self.shard.series(index) > 0 {
+                (*received, *since) = (samples, now);
+            }
+            let is_idle = now.saturating_duration_since(*since) >= CLAIM_LIFE;
+            if is_idle {
+                self.close_source(source, index, None);
+                self.claims.closed(source);
+            }
+            !is_idle
+        });
+        self.claimed = claimed;
     }
 
     // Hot path: runs once per batch.
@@ -389,6 +420,10 @@ impl Reader {
         self.tell_ignored(index, source, &terms.ignored);
         self.tenants.open(index, settings, terms);
         self.sources.insert(source.clone(), index);
+        if let Origin::Claimed { .. } = source.origin {
+            self.claims.opened(source);
+            self.claimed.push((source.clone(), 0, Instant::now()));
+        }
         index
     }
 
@@ -438,3 +473,6 @@ fn with_tags<'a>(sample: Sample<'a>, tags: Option<&'a [Tag<'a>]>) -> Sample<'a> 
 fn has_identity_tag(sample: Sample<'_>) -> bool {
     sample.tags.iter().any(|tag| Dimensions::is_identity(&tag.key))
 }
+
+#[cfg(test)]
+mod tests;

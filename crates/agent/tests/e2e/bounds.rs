@@ -19,6 +19,11 @@ fn number(account: &Value, path: &str) -> u64 {
     account.pointer(path).unwrap().as_u64().unwrap()
 }
 
+/// A line for each of so many counters.
+fn counters(numbers: std::ops::Range<u32>) -> String {
+    numbers.fold(String::new(), |lines, n| lines + &format!("n{n}:1|c\n"))
+}
+
 /// How many lines of the log hold all of these.
 fn logged(agent: &Agent, parts: &[&str]) -> usize {
     agent.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
@@ -65,7 +70,7 @@ fn further_series_of_a_container_are_refused_and_its_known_ones_go_on() {
     let (a, b) = (agent.register("a"), agent.register("b"));
     send(a, "one:1|c\ntwo:1|g\nthree:1|s\nfour:1:2:3|ms\nfive:1|c\none:1|c");
     send(b, "one:1|c");
-    agent.send((0..20).map(|n| format!("n{n}:1|c\n")).collect::<String>());
+    agent.send(counters(0..20));
     let status = agent.received(29);
     let account = of(&status, "a");
     assert_eq!((number(&account, "/aggregated"), number(&account, "/over_series_limit")), (4, 4));
@@ -84,7 +89,7 @@ fn all_sources_have_no_more_series_together_than_the_total_whoever_reads_them() 
     let agent = Start::in_dir(&dir).config(config).start();
     let ports: Vec<_> = (0..4).map(|n| agent.register(&format!("c{n}"))).collect();
     for port in &ports {
-        send(*port, (0..5).map(|n| format!("n{n}:1|c\n")).collect::<String>());
+        send(*port, counters(0..5));
     }
     agent.send("n:1|c");
     let status = agent.received(21);
@@ -101,7 +106,7 @@ fn a_task_sets_its_containers_limits_by_labels_which_become_no_tags() {
         Start::in_dir(&dir).config(&mesos.config()).config("[limits]\nseries = 5\n").start();
     let (few, many, usual) =
         (agent.register("few"), agent.register("many"), agent.register("usual"));
-    let lines = |from: u32| (from..from + 10).map(|n| format!("n{n}:1|c\n")).collect::<String>();
+    let lines = |from: u32| counters(from..from + 10);
     send(few, "first:1|c");
     agent.received(1);
     let few_labels =
@@ -150,7 +155,7 @@ fn a_container_that_floods_does_not_slow_one_that_is_polite() {
     let polite = agent.register("polite");
     let ports: Vec<_> = (0..3).map(|n| agent.register(&format!("loud{n}"))).collect();
     // Long datagrams, short ones, and what has to be read in full.
-    let floods = ["a:1|c\n".repeat(200), "b:1|c".to_owned(), "x\n".repeat(20)];
+    let floods = ["a:1|c\n".repeat(5_000), "b:1|c".to_owned(), "x\n".repeat(400)];
     let flooding = AtomicBool::new(true);
     thread::scope(|scope| {
         for (port, flood) in ports.iter().zip(&floods) {

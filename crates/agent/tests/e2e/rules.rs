@@ -102,11 +102,12 @@ fn a_rule_for_a_task_holds_from_when_its_name_is_known() {
         send(other, lines);
     }
     let before = of(&status, "cart")["rejected"]["dropped_by_rule"].as_u64().unwrap();
-    let status = agent.received(sent + 40);
+    let all = sent + 40;
+    let status = agent.received(all);
     assert!(adds_up(&of(&status, "cart")));
     let now = of(&status, "cart")["rejected"]["dropped_by_rule"].as_u64().unwrap();
     assert!(now >= before + 10, "{now}");
-    assert_eq!(of(&status, "other")["aggregated"], (sent + 40) / 2);
+    assert_eq!(of(&status, "other")["aggregated"], all / 2);
     let points = agent.stop();
     let last = points.0.iter().rfind(|it| it["name"] == "a" && it["container_id"] == "cart");
     assert!(last.unwrap()["tags"].get("user").is_none());

@@ -81,21 +81,23 @@ fn what_comes_while_a_socket_is_being_closed_is_counted_as_unread() {
         sender.send(b"in time").unwrap();
     }
     drop(rig.listeners.close(&busy));
-    let (mut received, mut counts) = (Vec::new(), None);
+    let (mut received, mut late, mut counts) = (Vec::new(), 0, None);
     while counts.is_none() {
         let on = &mut |event: Event<'_>| match event {
             Event::Opened { .. } => {}
             Event::Packets { packets, .. } => {
                 received.extend(packets.map(|packet| packet.bytes.to_vec()));
-                // There are two batches; this comes before the second, and again at the end.
+                // There are several batches; this comes before each but the first, and at the end.
                 sender.send(b"too late").unwrap();
+                late += 1;
             }
             Event::Closed { kernel_dropped, unread, .. } => counts = Some((kernel_dropped, unread)),
         };
         rig.receivers[0].turn(None, on).unwrap();
     }
     assert_eq!(received, vec![b"in time".to_vec(); 100]);
-    assert_eq!(counts, Some((0, 2)));
+    assert!(late > 1);
+    assert_eq!(counts, Some((0, late)));
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn a_close_ends_in_time_and_counts_what_was_left() {
     assert_eq!(received + closed.kernel_dropped + closed.unread, 2_000);
     // With a capped buffer all that it holds is read in one go.
     if opened.granted_receive_buffer >= 2 * BUFFER {
-        assert!((64..1_000).contains(&received), "{received}");
+        assert!((8..1_000).contains(&received), "{received}");
         assert_eq!(closed.kernel_dropped, 0);
     }
 }
