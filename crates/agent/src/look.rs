@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Whom to ask, and how to show it.
 #[derive(Debug, Args)]
 pub(crate) struct Whom {
-    /// Where the agent's HTTP is: HOST:PORT, or unix:PATH; what its [http] listen or --http says
+    /// Where the agent's HTTP is: HOST:PORT, or unix:PATH; what its `[http] listen` or --http says
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8126", value_parser = address)]
     http: Endpoint,
     /// Print the agent's JSON as it is

@@ -184,7 +184,9 @@ fn a_source_that_is_to_be_relearned_is_recalled_no_more_and_no_other_is_touched(
     shard.relearn(source);
     while shard.tidy() {}
     assert_eq!((known(&shard, source), known(&shard, other)), (0, 100));
-    names.iter().for_each(|name| remember(&mut shard, source, name));
+    for name in &names {
+        remember(&mut shard, source, name);
+    }
     assert_eq!(known(&shard, source), 100);
     assert_eq!(shard.accounts().map(|(_, _, series)| series).collect::<Vec<_>>(), [100, 100]);
     // Nothing goes wrong with one that ends meanwhile.
