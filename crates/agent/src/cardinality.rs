@@ -78,11 +78,13 @@ impl Cardinality {
         let (mut sources, mut complete) = (Vec::with_capacity(asked_for.len()), true);
         for (place, line) in asked_for.iter().enumerate() {
             let mut told = self.source(line);
-            if line.series > 0 && place < MOST_SOURCES {
+            let is_looked_into = line.series > 0 && place < MOST_SOURCES;
+            complete &= !is_looked_into || Instant::now() < until;
+            if is_looked_into && complete {
                 let (survey, is_whole) = self.survey(&line.source, until).await;
                 let most = if container_id.is_some() { MOST_LINES_OF_ONE } else { MOST_LINES };
                 told.details = Some(survey.details(&told.task_name, most));
-                complete &= is_whole;
+                complete = is_whole;
             }
             sources.push(told);
         }

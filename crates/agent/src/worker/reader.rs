@@ -229,10 +229,8 @@ impl Reader {
             now: now.wall_ms.div_euclid(1000),
             at: now.at,
         };
-        let mut received = metric::Received::default();
+        let mut received = Received::default();
         for packet in packets {
-            received.datagrams += 1;
-            received.bytes += packet.bytes.len() as u64;
             let via = match packet.sender {
                 Some(pid) if own.read_as.trust_container => {
                     Via { index: self.of_process(own, pid, now.at), ..own }
@@ -241,7 +239,11 @@ impl Reader {
             };
             if !self.tenants.admits(via.index, packet.bytes.len(), now.at) {
                 self.throttle(&packet, via);
-            } else if packet.truncated {
+                continue;
+            }
+            received.datagrams += 1;
+            received.bytes += packet.bytes.len() as u64;
+            if packet.truncated {
                 let (whole, cut) = statsd::split_cut(packet.bytes);
                 self.read_lines(whole, via);
                 let counts = self.shard.counts_mut(via.index);
@@ -266,11 +268,11 @@ impl Reader {
         let count = |line| statsd::count(line, via.read_as, via.now);
         // The line that was cut would have been refused.
         let samples = statsd::lines(whole).map(count).sum::<u64>() + u64::from(packet.truncated);
-        let bytes = packet.bytes.len() as u64;
+        let throttled = Received { datagrams: 1, bytes: packet.bytes.len() as u64, samples };
         let counts = self.shard.counts_mut(via.index);
         counts.truncated += u64::from(packet.truncated);
-        counts.received.samples += samples;
-        counts.throttled += Received { datagrams: 1, bytes, samples };
+        counts.received += throttled;
+        counts.throttled += throttled;
         let example = if whole.is_empty() { cut } else { whole };
         self.complain(via, via.index, Trouble::Throttled, 1, example);
     }
@@ -429,8 +431,8 @@ impl Reader {
 
     // Looks up the terms of a few sources anew.
     fn settle(&mut self) {
-        let left = self.unsettled.len().saturating_sub(SETTLED_AT_ONCE);
-        for source in self.unsettled.split_off(left) {
+        for _ in 0..SETTLED_AT_ONCE {
+            let Some(source) = self.unsettled.pop() else { return };
             let Some(index) = self.sources.get(&source).copied() else { continue };
             let settings = self.terms.settings(&source);
             if self.tenants.is_settled(index, settings.as_ref()) {
