@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{CardinalityQuery, SourceCardinality, SourceKind};
-use metric::{Origin, SeriesKey, Source};
+use metric::{SeriesKey, Source};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ends::Now;
@@ -115,9 +115,9 @@ impl Cardinality {
         let source = &line.source;
         let settings = self.terms.settings(source);
         SourceCardinality {
-            source: match source.origin {
-                Origin::Container { .. } | Origin::Claimed { .. } => SourceKind::Container,
-                Origin::Listener { .. } => SourceKind::Listener,
+            source: match source.container_id() {
+                Some(_) => SourceKind::Container,
+                None => SourceKind::Listener,
             },
             container_id: source.container_id().cloned(),
             listener: source.listener().cloned(),

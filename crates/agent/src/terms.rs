@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use enrich::{Contexts, Settings};
-use metric::{Origin, Source};
+use metric::Source;
 
 use crate::config::{Limits, TagRule};
 pub(crate) use bucket::Bucket;
@@ -62,7 +62,7 @@ impl Terms {
     pub(crate) fn of(&self, source: &Source, settings: Option<&Settings>) -> SourceTerms {
         let task_name = settings.map_or("", |settings| &settings.task_name);
         let rules = Rules::of_task(&self.0.rules, task_name);
-        if let Origin::Listener { .. } = source.origin {
+        if source.container_id().is_none() {
             let limits = aggregate::Limits::NONE;
             return SourceTerms { limits, bucket: None, rules, ignored: Vec::new() };
         }
@@ -93,8 +93,7 @@ impl Terms {
     /// How many series a source may have; none is the limit of a listener.
     pub(crate) fn series_limit(&self, source: &Source) -> Option<usize> {
         let settings = self.settings(source);
-        let is_listener = matches!(source.origin, Origin::Listener { .. });
-        (!is_listener).then(|| self.limits(settings.as_deref()).0.series)
+        source.container_id().map(|_| self.limits(settings.as_deref()).0.series)
     }
 
     /// How many series all sources may have together.
@@ -117,7 +116,7 @@ impl Terms {
 mod tests {
     use std::collections::BTreeMap;
 
-    use metric::ReadAs;
+    use metric::{Origin, ReadAs};
 
     use super::*;
 

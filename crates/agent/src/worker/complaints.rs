@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aggregate::SourceIndex;
-use metric::{Origin, Reason, Source};
+use metric::{Reason, Source};
 use tracing::warn;
 
 /// What samples are lost for, as the log has it.
@@ -155,12 +155,11 @@ fn write(complaints: &Receiver<Complaint>) {
 
 // What clients claim may be any text.
 fn shown(source: &Source) -> String {
-    let name = match &source.origin {
-        Origin::Container { container_id } => format!("container {container_id}"),
-        Origin::Listener { listener } => listener.to_string(),
-        Origin::Claimed { listener, container_id } => {
-            format!("container {container_id} of {listener}")
-        }
+    let name = match (source.container_id(), source.listener()) {
+        (Some(id), None) => format!("container {id}"),
+        (Some(id), Some(listener)) => format!("container {id} of {listener}"),
+        (None, Some(listener)) => listener.to_string(),
+        (None, None) => String::new(),
     };
     name.escape_debug().to_string()
 }
@@ -168,7 +167,7 @@ fn shown(source: &Source) -> String {
 #[cfg(test)]
 mod tests {
     use aggregate::{Limits, Shard, ShardConfig};
-    use metric::ReadAs;
+    use metric::{Origin, ReadAs};
 
     use super::*;
 
