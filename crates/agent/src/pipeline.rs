@@ -108,6 +108,7 @@ impl Pipeline {
             contexts,
             looks: looks.clone(),
             streams: collectors.iter().map(collector::Bound::streams).collect(),
+            terms: terms.clone(),
         });
         front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
         front.follow_mesos(poller, retired, &measured);
