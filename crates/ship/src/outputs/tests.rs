@@ -19,7 +19,12 @@ fn runtime() -> Runtime {
 fn config(url: &str) -> OutputConfig {
     let first = Duration::from_millis(1);
     let retry = Retry { first, most: Duration::from_millis(5), timeout: Duration::from_secs(20) };
-    OutputConfig { retry, ..OutputConfig::new(url.parse().unwrap()) }
+    let durability = Durability::Memory;
+    OutputConfig { retry, durability, ..OutputConfig::new(url.parse().unwrap()) }
+}
+
+fn on_disk(url: &str) -> OutputConfig {
+    OutputConfig { durability: Durability::Disk, ..config(url) }
 }
 
 fn file_url(dir: &Path) -> String {
@@ -27,7 +32,11 @@ fn file_url(dir: &Path) -> String {
 }
 
 fn start(configs: Vec<OutputConfig>, runtime: &Runtime) -> Outputs {
-    Outputs::start(configs, BOOT, runtime.handle()).unwrap()
+    start_in(Path::new("/nowhere/at/all"), configs, runtime)
+}
+
+fn start_in(queues: &Path, configs: Vec<OutputConfig>, runtime: &Runtime) -> Outputs {
+    Outputs::start(configs, queues, BOOT, runtime.handle()).unwrap()
 }
 
 fn assert_adds_up(ledger: &OutputLedger) {
@@ -243,15 +252,16 @@ fn outputs_get_names_of_their_own_and_clashes_are_refused() {
         of("", "http://h/?key=s3cret"),
         of("http://h/ 2", "http://h/"),
     ];
-    let names: Vec<_> = check_all(all).unwrap().into_iter().map(|config| config.name).collect();
+    let names: Vec<_> =
+        check_all(all, &[]).unwrap().into_iter().map(|config| config.name).collect();
     assert_eq!(names, ["http://h/", "main", "http://h/ 3", "http://h/ 2"]);
 
     let twice = vec![of("a", "file:x"), of("a", "file:y")];
-    assert!(matches!(check_all(twice), Err(ShipError::SameName(_))));
+    assert!(matches!(check_all(twice, &[]), Err(ShipError::SameName(_))));
     let shared = vec![of("a", "file:x"), of("b", "file:./x")];
-    assert!(matches!(check_all(shared), Err(ShipError::SameDirectory(_))));
+    assert!(matches!(check_all(shared, &[]), Err(ShipError::SameDirectory(_))));
     let wrong = vec![OutputConfig { queue_bytes: 1, ..config("file:x") }];
-    assert!(matches!(check_all(wrong), Err(ShipError::Setting { .. })));
+    assert!(matches!(check_all(wrong, &[]), Err(ShipError::Setting { .. })));
 }
 
 #[test]
@@ -259,7 +269,7 @@ fn https_needs_nothing_but_the_systems_certificates() {
     let runtime = runtime();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let configs = vec![config(&format!("https://{gone}/"))];
-    match Outputs::start(configs, BOOT, runtime.handle()) {
+    match Outputs::start(configs, Path::new("/nowhere"), BOOT, runtime.handle()) {
         Ok(outputs) => assert!(outputs.ready()),
         // A machine may have none.
         Err(error) => assert!(matches!(error, ShipError::Client { .. }), "{error}"),

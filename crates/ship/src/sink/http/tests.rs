@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::DropReason;
 use crate::queue::Payload;
 
 const QUICK: Retry = Retry {
@@ -53,35 +54,36 @@ impl Server {
 }
 
 struct Sink {
-    queue: Arc<Queue>,
+    lanes: Arc<Lanes>,
     account: Arc<Account>,
     running: JoinHandle<()>,
 }
 
 fn start(url: &str, token_file: Option<PathBuf>, retry: Retry) -> Sink {
     let account = Arc::new(Account::new("o".into(), true));
-    let queue = Arc::new(Queue::new(1 << 20, Arc::clone(&account)));
+    let age = Duration::from_hours(1);
+    let lanes = Arc::new(Lanes::new(1 << 20, age, false, Arc::clone(&account)));
     let url: Url = url.parse().unwrap();
     let sink = HttpSink {
         client: client("o", &url, retry).unwrap(),
         url,
         token_file,
         retry,
-        queue: Arc::clone(&queue),
+        lanes: Arc::clone(&lanes),
         account: Arc::clone(&account),
     };
-    Sink { queue, account, running: tokio::spawn(sink.run()) }
+    Sink { lanes, account, running: tokio::spawn(sink.run()) }
 }
 
 impl Sink {
     fn push(&self, body: &'static [u8], points: u64) {
         self.account.offer(points);
-        self.queue.push(Payload { bytes: Bytes::from_static(body), points });
+        self.lanes.push(Payload { bytes: Bytes::from_static(body), points });
     }
 
     /// Lets the sink finish what it has, and returns its account.
     async fn finish(self) -> crate::OutputLedger {
-        self.queue.close();
+        self.lanes.close();
         let ended = timeout(Duration::from_secs(20), self.running).await;
         ended.expect("nothing here takes long").unwrap();
         self.account.ledger()

@@ -6,7 +6,6 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::ledger::DropReason;
-use crate::queue::Payload;
 
 const QUICK: Retry = Retry {
     first: Duration::from_millis(1),
@@ -15,28 +14,35 @@ const QUICK: Retry = Retry {
 };
 
 struct Sink {
-    queue: Arc<Queue>,
+    lanes: Arc<Lanes>,
     account: Arc<Account>,
     running: JoinHandle<()>,
 }
 
+/// One that sends nothing again that was acknowledged.
 fn start(port: u16, queue_bytes: usize) -> Sink {
+    start_with(port, queue_bytes, 0)
+}
+
+fn start_with(port: u16, queue_bytes: usize, resend: u64) -> Sink {
     let account = Arc::new(Account::new("o".into(), false));
-    let queue = Arc::new(Queue::new(queue_bytes, Arc::clone(&account)));
+    let age = Duration::from_hours(1);
+    let lanes = Arc::new(Lanes::new(queue_bytes as u64, age, false, Arc::clone(&account)));
     let sink = TcpSink {
         host: "127.0.0.1".to_owned(),
         port,
+        resend,
         retry: QUICK,
-        queue: Arc::clone(&queue),
+        lanes: Arc::clone(&lanes),
         account: Arc::clone(&account),
     };
-    Sink { queue, account, running: tokio::spawn(sink.run()) }
+    Sink { lanes, account, running: tokio::spawn(sink.run()) }
 }
 
 impl Sink {
     fn push(&self, byte: u8, bytes: usize) {
         self.account.offer(1);
-        self.queue.push(Payload { bytes: vec![byte; bytes].into(), points: 1 });
+        self.lanes.push(Payload { bytes: vec![byte; bytes].into(), points: 1 });
     }
 
     async fn until(&self, condition: impl Fn(&Account) -> bool) {
@@ -78,7 +84,7 @@ async fn a_connection_carries_the_header_once_and_then_the_blocks() {
         sink.push(byte, 2);
         sink.until(|account| account.ledger().acknowledged == u64::from(byte)).await;
     }
-    sink.queue.close();
+    sink.lanes.close();
     within(sink.running).await.unwrap();
     let mut rest = Vec::new();
     within(peer.read_to_end(&mut rest)).await.unwrap();
@@ -179,6 +185,6 @@ async fn a_peer_that_never_reads_costs_the_oldest_points_and_no_memory() {
 #[tokio::test]
 async fn a_closed_queue_ends_an_attempt_to_connect_that_has_nothing_to_carry() {
     let sink = start(9, 1 << 20);
-    sink.queue.close();
+    sink.lanes.close();
     within(sink.running).await.unwrap();
 }
