@@ -58,7 +58,9 @@ impl Pipeline {
         let mut front = front::Front::start(config, &listeners, &contexts)?;
 
         // Then back to front.
-        let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
+        let queues = config.data_dir.join("queue");
+        let outputs = Outputs::start(config.to_ship(), &queues, boot_id, &Runtime::current())?;
+        let outputs = Arc::new(outputs);
         let (ended, messages) = mpsc::channel();
         let claims = Claims::new(config.limits.trusted_sources);
         let new_shard = |number| Shard::new(ShardConfig { number, ..ShardConfig::default() });

@@ -84,6 +84,8 @@ pub struct OutputStatus {
     pub name: String,
     /// Points, with those that its queue held at the start.
     pub offered: u64,
+    /// Of these, the points that its queue held at the start.
+    pub recovered: u64,
     /// Those that the other side has.
     pub acknowledged: u64,
     /// Those that wait.
@@ -96,6 +98,16 @@ pub struct OutputStatus {
     pub last_error: Option<String>,
     /// Files that were delivered, and since removed to keep a directory within its bounds.
     pub removed_files: u64,
+    /// Points that were sent again after a connection was lost, though acknowledged.
+    pub resent: u64,
+    /// The bytes that wait, in memory and in the queue's files.
+    pub queue_bytes: u64,
+    /// The queue cannot be kept on disk now.
+    pub queue_degraded: bool,
+    /// Records of the queue that were skipped because they are damaged.
+    pub damaged_records: u64,
+    /// Files of the queue that a newer version wrote, with points that are not counted.
+    pub newer_files: u64,
 }
 
 /// Whoever sends a request here is sent the status of that moment.
@@ -119,12 +131,18 @@ mod tests {
         let output = OutputStatus {
             name: "file".into(),
             offered: 3,
+            recovered: 0,
             acknowledged: 1,
             queued: 1,
             dropped: BTreeMap::from([("queue_full", 1)]),
             retries: 0,
             last_error: None,
             removed_files: 2,
+            resent: 0,
+            queue_bytes: 4096,
+            queue_degraded: false,
+            damaged_records: 0,
+            newer_files: 0,
         };
         let status = Status {
             version: 1,
@@ -148,7 +166,8 @@ mod tests {
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
-            r#","waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
+            r#","waiting":5,"outputs":[{"name":"file","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
+            r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"#,
             r#""containers":{"registered":0,"#,
             r#""refused":{"too_many":0,"no_port":0}},"http":{"connections":0,"#,
         ];

@@ -269,6 +269,7 @@ impl Store {
     /// Gives up the next record, which cannot be read; the whole segment, if not even its head can.
     pub(crate) fn skip(&mut self) -> Read {
         let Some(number) = self.turn_to_next() else { return Read::Nothing };
+        let _ = self.open_segment(number);
         let head = match (self.segments.get(&number), &self.opened) {
             (Some(segment), Some((_, file))) => segment.next_head(file, self.reading.at),
             _ => Ok(None),

@@ -230,7 +230,7 @@ impl Lanes {
 
 impl State {
     /// What is to be done now, if anything.
-    fn job(&mut self, due: &Due, now: Instant) -> Option<Job> {
+    pub(super) fn job(&mut self, due: &Due, now: Instant) -> Option<Job> {
         let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
         let may_read = !self.closed || self.drains;
         let unsaved = self.oldest_unsaved().map(|it| (it.number, it.payload.clone()));
