@@ -11,7 +11,8 @@ use crate::sync::{lock, wait, wait_until};
 /// What is known here of the disk.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
-    condition: Condition,
+    is_open: bool,
+    is_failing: bool,
     /// Since when it has been busy with one thing.
     busy_since: Option<Instant>,
     reads_fail: bool,
@@ -26,14 +27,6 @@ pub(super) struct Saved {
     pub(super) points: u64,
     /// The bytes of the files.
     pub(super) bytes: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Condition {
-    #[default]
-    Opening,
-    Working,
-    Failing,
 }
 
 /// What became of a record that was held, and the points in it.
@@ -76,11 +69,11 @@ pub(crate) struct Due {
 impl Saved {
     pub(super) fn is_out(&self) -> bool {
         let is_stuck = || self.busy_since.is_some_and(|since| since.elapsed() > STUCK);
-        self.condition != Condition::Working || is_stuck()
+        self.is_failing || is_stuck()
     }
 
     pub(super) fn can_read(&self) -> bool {
-        self.condition != Condition::Opening && !self.reads_fail
+        self.is_open && !self.reads_fail
     }
 }
 
@@ -111,7 +104,7 @@ impl Lanes {
     pub(crate) fn opened(&self, stock: Stock) {
         let mut state = lock(&self.state);
         if let Some(disk) = &mut state.disk {
-            disk.condition = Condition::Working;
+            disk.is_open = true;
             disk.points += stock.points - stock.lost;
         }
         drop(state);
@@ -160,10 +153,8 @@ impl Lanes {
     /// The disk does not work: from now on payloads go from memory.
     pub(crate) fn is_failing(&self) {
         let mut state = lock(&self.state);
-        if let Some(disk) = &mut state.disk
-            && disk.condition == Condition::Working
-        {
-            disk.condition = Condition::Failing;
+        if let Some(disk) = &mut state.disk {
+            disk.is_failing = true;
         }
         drop(state);
         self.room.notify_one();
@@ -173,7 +164,7 @@ impl Lanes {
     /// The disk works again.
     pub(crate) fn is_working(&self) {
         if let Some(disk) = &mut lock(&self.state).disk {
-            disk.condition = Condition::Working;
+            disk.is_failing = false;
         }
     }
 
