@@ -218,3 +218,44 @@ fn retry_after_is_seconds_or_a_date_and_bounded() {
     }
     assert_eq!(retry_after(&HeaderMap::new(), now), None);
 }
+
+#[tokio::test]
+async fn what_is_live_does_not_wait_for_a_part_of_the_backlog() {
+    let server = Server::start().await;
+    let sink = start(&server.url, None, QUICK);
+    sink.push(b"backlog", 1);
+    server.answer("503 Busy").await;
+    // Only now it is known to have failed.
+    let (_hanging, _, body) = server.request().await;
+    assert_eq!(body, b"backlog");
+    for _ in 0..3 {
+        sink.push(b"live", 1);
+        let (_, body) = server.answer("200 OK").await;
+        assert_eq!(body, b"live");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_always_fails_holds_up_nothing_but_the_backlog() {
+    let server = Server::start().await;
+    let sink = start(&server.url, None, QUICK);
+    sink.push(b"poison", 1);
+    server.answer("500 Oops").await;
+    while sink.account.ledger().retries == 0 {
+        tokio::task::yield_now().await;
+    }
+    sink.push(b"live", 1);
+    let mut live = 0;
+    while live < 3 {
+        let (mut peer, _, body) = server.request().await;
+        let answer = if body == b"live" { "200 OK" } else { "500 Oops" };
+        let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        peer.write_all(answer.as_bytes()).await.unwrap();
+        if body == b"live" {
+            live += 1;
+            sink.push(b"live", 1);
+        }
+    }
+    assert!(!sink.account.is_up(), "a part of it is not delivered");
+    assert!(sink.account.ledger().acknowledged >= 2);
+}
