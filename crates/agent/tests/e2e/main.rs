@@ -10,3 +10,4 @@ mod ledger;
 mod mesos;
 mod outputs;
 mod program;
+mod queue;

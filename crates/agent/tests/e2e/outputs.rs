@@ -14,26 +14,26 @@ use crate::stand_in::{Collector, Mesos, Reply, Reserved, Server, World, records,
 /// A flush that does not come in a test, but when the agent stops.
 const NO_FLUSH: &str = "flush_interval = \"1h\"\n";
 
-fn output(url: &str, more: &str) -> String {
+pub(crate) fn output(url: &str, more: &str) -> String {
     format!("[[output]]\nurl = {url:?}\n{more}\n")
 }
 
 /// A collector, and the URL of an output to it.
-fn collector(resets: usize) -> (Collector, String) {
+pub(crate) fn collector(resets: usize) -> (Collector, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("avro+tcp://{}", listener.local_addr().unwrap());
     (Collector::on(listener, resets), url)
 }
 
 /// An account of an output: offered, acknowledged, queued, and dropped for any reason.
-fn account(output: &Value) -> [u64; 4] {
+pub(crate) fn account(output: &Value) -> [u64; 4] {
     let number = |field: &str| output[field].as_u64().unwrap();
     let dropped = output["dropped"].as_object().unwrap().values().map(|n| n.as_u64().unwrap());
     [number("offered"), number("acknowledged"), number("queued"), dropped.sum()]
 }
 
 /// The account at rest or in motion, once this is true of every output; it adds up in each reading.
-fn accounts_when(agent: &Agent, so: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(crate) fn accounts_when(agent: &Agent, so: impl Fn(&Value) -> bool) -> Vec<Value> {
     let status = agent.status_when(|status| {
         let outputs = status["outputs"].as_array().unwrap();
         for output in outputs {
@@ -45,7 +45,7 @@ fn accounts_when(agent: &Agent, so: impl Fn(&Value) -> bool) -> Vec<Value> {
     status["outputs"].as_array().unwrap().clone()
 }
 
-fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|it| it == ending));
     files.sort();
