@@ -240,17 +240,17 @@ fn a_slow_peer_gets_everything_in_the_end() {
             std::thread::park_timeout(Duration::from_millis(5));
         }
     });
-    for value in 1..=20 {
+    for value in 1..=12 {
         burst(&agent, value);
     }
     let output = when(&agent, is_delivered);
-    assert_eq!(account(&output), [20 * POINTS, 20 * POINTS, 0, 0]);
+    assert_eq!(account(&output), [12 * POINTS, 12 * POINTS, 0, 0]);
     agent.stop();
     let lists = records(&reading.join().unwrap());
     let points = lists.iter().flat_map(|list| list["datapoints"].as_array().unwrap());
     let of_one = points.filter(|point| point["name"] == "m0.0");
     let values: Vec<_> = of_one.map(|point| point["value"].as_f64().unwrap() as u32).collect();
-    assert_eq!(values, (1..=20).collect::<Vec<_>>());
+    assert_eq!(values, (1..=12).collect::<Vec<_>>());
 }
 
 #[test]
@@ -394,11 +394,11 @@ fn what_is_new_is_not_held_up_by_what_has_waited() {
     let dir = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("avro+tcp://{}", listener.local_addr().unwrap());
-    let config = output(&url, "name = \"out\"");
+    let config = "flush_interval = \"100ms\"\n".to_owned() + &output(&url, "name = \"out\"");
     let place = listener.local_addr().unwrap();
     drop(listener);
     let agent = Start::in_dir(&dir).config(&config).start();
-    for value in 1..=40 {
+    for value in 1..=20 {
         burst(&agent, value);
     }
     when(&agent, |it| it["retries"] != 0);
@@ -418,11 +418,11 @@ fn what_is_new_is_not_held_up_by_what_has_waited() {
     let points = lists.iter().flat_map(|list| list["datapoints"].as_array().unwrap());
     let of_one = points.filter(|point| point["name"] == "m0.0");
     let values: Vec<_> = of_one.map(|point| point["value"].as_f64().unwrap() as u32).collect();
-    assert_eq!(values.len(), 41);
+    assert_eq!(values.len(), 21);
     let new = values.iter().position(|value| *value == 99).unwrap();
-    assert!(new < 38, "it came behind {new} of 40 that had waited");
+    assert!(new < 16, "it came behind {new} of 20 that had waited");
     let old: Vec<_> = values.into_iter().filter(|value| *value != 99).collect();
     let mut sorted = old.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, (1..=40).collect::<Vec<_>>());
+    assert_eq!(sorted, (1..=20).collect::<Vec<_>>());
 }
