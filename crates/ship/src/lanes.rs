@@ -20,8 +20,9 @@ pub(crate) use saving::{Due, Job, Settled};
 /// The payloads that wait to be sent over the network: the encoder on one side, a sink on the
 /// other, and where they are kept on disk too, the thread that does so on a third.
 ///
-/// There are two lanes. What comes is live, until an attempt to send fails: then all that waits
-/// becomes backlog. Live goes first, the backlog behind it at a [`Pace`]; each lane has its order.
+/// There are two lanes. What comes is live, until an attempt to send fails or it has waited through
+/// a whole flush: then it is backlog. Live goes first, the backlog behind it at a [`Pace`]; each
+/// lane has its order.
 ///
 /// With a disk, a payload is written before it is sent, a live one stays in memory beside that, and
 /// the backlog is on disk only. While the disk does not work, or has not answered for
@@ -50,6 +51,8 @@ struct State {
     /// Of the live ones, what is on disk too.
     saved_bytes: usize,
     next: u64,
+    /// How many flushes have ended.
+    flushes: u64,
     /// What sinks have, and where it is beside that.
     taken: HashMap<u64, Spot>,
     closed: bool,
@@ -65,6 +68,8 @@ struct Entry {
     payload: Payload,
     number: u64,
     came: Instant,
+    /// How many flushes had ended when it came.
+    flush: u64,
     place: Option<Place>,
 }
 
@@ -92,6 +97,10 @@ const MEMORY_BYTES: u64 = 256 << 20;
 /// disk that works, before the encoder is held up.
 const LIVE_BYTES: usize = 16 << 20;
 
+/// What came within this time is live, however many flushes end: what leaves between two flushes
+/// ends one too.
+const LIVE_LEAST: Duration = Duration::from_secs(1);
+
 /// A disk that does not answer for so long does not hold up anything any more.
 const STUCK: Duration = Duration::from_secs(5);
 
@@ -108,6 +117,7 @@ impl Lanes {
             unsaved_bytes: 0,
             saved_bytes: 0,
             next: 0,
+            flushes: 0,
             taken: HashMap::new(),
             closed: false,
             drains: false,
@@ -154,10 +164,9 @@ impl Lanes {
         if state.abandoned {
             return;
         }
-        let number = state.next;
-        state.next += 1;
+        let entry = state.entry(payload, None);
         state.unsaved_bytes += length;
-        state.live.push_back(Entry { payload, number, came: Instant::now(), place: None });
+        state.live.push_back(entry);
         let lost = self.shrink(&mut state);
         drop(state);
         self.wake();
@@ -167,6 +176,12 @@ impl Lanes {
     /// A flush is over: what it brought is synced.
     pub(crate) fn end_flush(&self) {
         let mut state = lock(&self.state);
+        state.flushes += 1;
+        while state.live.front().is_some_and(|entry| {
+            entry.flush + 1 < state.flushes && entry.came.elapsed() >= LIVE_LEAST
+        }) {
+            state.fall_behind();
+        }
         let lost = self.shrink(&mut state);
         if let Some(disk) = &mut state.disk {
             disk.sync_wanted = true;
@@ -269,7 +284,7 @@ impl Lanes {
             Spot::Memory => {
                 state.unsaved_bytes += payload.bytes.len();
                 let at = state.backlog.partition_point(|entry| entry.number < number);
-                let entry = Entry { payload, number, came: Instant::now(), place: None };
+                let entry = Entry { number, ..state.entry(payload, None) };
                 state.backlog.insert(at, entry);
             }
         }
@@ -281,14 +296,8 @@ impl Lanes {
     /// An attempt failed: what waits is backlog now.
     pub(crate) fn fall_behind(&self) {
         let mut state = lock(&self.state);
-        while let Some(entry) = state.pop_live() {
-            match entry.place {
-                Some(place) => state.put_back_on_disk(place, entry.payload.points),
-                None => {
-                    state.unsaved_bytes += entry.payload.bytes.len();
-                    state.backlog.push_back(entry);
-                }
-            }
+        while !state.live.is_empty() {
+            state.fall_behind();
         }
         drop(state);
         self.wake();
@@ -394,8 +403,7 @@ impl Lanes {
     fn shrink(&self, state: &mut State) -> Lost {
         let mut lost = Lost::default();
         while state.saved_bytes > LIVE_BYTES {
-            let Some(Entry { payload, place: Some(place), .. }) = state.pop_live() else { break };
-            state.put_back_on_disk(place, payload.points);
+            state.fall_behind();
         }
         while let Some(oldest) = state.oldest_unsaved() {
             let reason = if state.unsaved_bytes > self.bound {
@@ -422,6 +430,25 @@ impl Lanes {
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl State {
+    /// A payload that comes now.
+    fn entry(&mut self, payload: Payload, place: Option<Place>) -> Entry {
+        let number = self.next;
+        self.next += 1;
+        Entry { payload, number, came: Instant::now(), flush: self.flushes, place }
+    }
+
+    /// The oldest live payload becomes backlog, which is on disk only if it is there.
+    fn fall_behind(&mut self) {
+        let Some(entry) = self.pop_live() else { return };
+        match entry.place {
+            Some(place) => self.put_back_on_disk(place, entry.payload.points),
+            None => {
+                self.unsaved_bytes += entry.payload.bytes.len();
+                self.backlog.push_back(entry);
+            }
+        }
+    }
+
     fn pop_live(&mut self) -> Option<Entry> {
         let entry = self.live.pop_front()?;
         let bytes = entry.payload.bytes.len();

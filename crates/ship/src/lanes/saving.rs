@@ -171,15 +171,11 @@ impl Lanes {
     /// This is the oldest of the backlog on disk; `None` if there is none.
     pub(crate) fn read(&self, next: Option<(Place, Payload)>) {
         let mut state = lock(&self.state);
-        let number = state.next;
-        state.next += 1;
+        let ready = next.map(|(place, payload)| state.entry(payload, Some(place)));
         if let Some(disk) = &mut state.disk {
             disk.reads_fail = false;
-            match next {
-                Some((place, payload)) => {
-                    let came = Instant::now();
-                    disk.ready = Some(Entry { payload, number, came, place: Some(place) });
-                }
+            match ready {
+                Some(_) => disk.ready = ready,
                 // Unless something was put back meanwhile.
                 None => disk.is_drained = disk.settled.is_empty(),
             }

@@ -81,6 +81,29 @@ fn the_backlog_keeps_its_order_whatever_is_put_back() {
 }
 
 #[test]
+fn what_has_waited_through_a_whole_flush_is_backlog() {
+    let (_, lanes) = lanes(1 << 20, false);
+    for n in 1..=3 {
+        lanes.push(payload(n));
+        lanes.end_flush();
+        for entry in &mut lock(&lanes.state).live {
+            entry.came = entry.came.checked_sub(LIVE_LEAST).unwrap();
+        }
+    }
+    // The first was there at the end of the second flush, and so it was at that of the third.
+    lanes.push(payload(4));
+    assert_eq!(points(lanes.take_live()), Some(3));
+    assert_eq!(points(lanes.take_live()), Some(4));
+    assert_eq!(points(lanes.take_backlog()), Some(1));
+    assert_eq!(points(lanes.take_backlog()), Some(2));
+
+    // Ends of single sources come in quick succession.
+    lanes.push(payload(5));
+    (0..10).for_each(|_| lanes.end_flush());
+    assert_eq!(points(lanes.take_live()), Some(5));
+}
+
+#[test]
 fn in_memory_the_oldest_of_the_backlog_goes_first_when_it_is_full() {
     let (account, lanes) = lanes(10, false);
     lanes.push(payload(1));
