@@ -82,7 +82,9 @@ fn collector_prints_the_records_of_an_output() {
 fn send_gauge(url: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let config = OutputConfig::new(url.parse().unwrap());
-    let outputs = Outputs::start(vec![config], "00c0ffee00c0ffee", runtime.handle()).unwrap();
+    let queues = tempfile::tempdir().unwrap();
+    let boot_id = "00c0ffee00c0ffee";
+    let outputs = Outputs::start(vec![config], queues.path(), boot_id, runtime.handle()).unwrap();
     let container = Origin::Container { container_id: "shop".into() };
     outputs.offer(&Arc::new(Batch {
         source: Source::new(container, ReadAs::default()),

@@ -259,12 +259,18 @@ fn output(ledger: OutputLedger) -> OutputStatus {
     OutputStatus {
         name: ledger.name,
         offered: ledger.offered,
+        recovered: ledger.recovered,
         acknowledged: ledger.acknowledged,
         queued: ledger.queued,
         dropped: ledger.dropped.iter().map(|(reason, n)| (reason.name(), n)).collect(),
         retries: ledger.retries,
         last_error: ledger.last_error,
         removed_files: ledger.removed_files,
+        resent: ledger.resent,
+        queue_bytes: ledger.queue_bytes,
+        queue_degraded: ledger.queue_degraded,
+        damaged_records: ledger.damaged_records,
+        newer_files: ledger.newer_files,
     }
 }
 

@@ -66,7 +66,9 @@ impl Pipeline {
         let mut front = front::Front::start(config, &listeners, &contexts)?;
 
         // Then back to front.
-        let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
+        let queues = config.data_dir.join("queue");
+        let outputs = Outputs::start(config.to_ship(), &queues, boot_id, &Runtime::current())?;
+        let outputs = Arc::new(outputs);
         let (ended, messages) = mpsc::channel();
         let (measured, looks) = (ended.clone(), Looks::default());
         let way_in = WayIn { contexts: contexts.clone(), flush: ended.clone() };
@@ -108,7 +110,6 @@ impl Pipeline {
             contexts,
             looks: looks.clone(),
             streams: collectors.iter().map(collector::Bound::streams).collect(),
-            terms: terms.clone(),
         });
         front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
         front.follow_mesos(poller, retired, &measured);

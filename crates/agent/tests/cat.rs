@@ -49,7 +49,9 @@ fn batch(points: i64) -> Arc<Batch> {
 fn ship(url: &str, flushes: &[i64]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let config = OutputConfig::new(url.parse().unwrap());
-    let outputs = Outputs::start(vec![config], "00c0ffee00c0ffee", runtime.handle()).unwrap();
+    let queues = tempfile::tempdir().unwrap();
+    let boot_id = "00c0ffee00c0ffee";
+    let outputs = Outputs::start(vec![config], queues.path(), boot_id, runtime.handle()).unwrap();
     for points in flushes {
         outputs.offer(&batch(*points));
         outputs.end_flush();

@@ -140,6 +140,8 @@ pub struct OutputStatus {
     pub name: String,
     /// Points, with those that its queue held at the start.
     pub offered: u64,
+    /// Of these, the points that its queue held at the start.
+    pub recovered: u64,
     /// Those that the other side has.
     pub acknowledged: u64,
     /// Those that wait.
@@ -152,6 +154,16 @@ pub struct OutputStatus {
     pub last_error: Option<String>,
     /// Files that were delivered, and since removed to keep a directory within its bounds.
     pub removed_files: u64,
+    /// Points that were sent again after a connection was lost, though acknowledged.
+    pub resent: u64,
+    /// The bytes that wait, in memory and in the queue's files.
+    pub queue_bytes: u64,
+    /// The queue cannot be kept on disk now.
+    pub queue_degraded: bool,
+    /// Records of the queue that were skipped because they are damaged.
+    pub damaged_records: u64,
+    /// Files of the queue that a newer version wrote, with points that are not counted.
+    pub newer_files: u64,
 }
 
 /// How regular looks at something go.
@@ -205,12 +217,18 @@ mod tests {
         let output = OutputStatus {
             name: "file".into(),
             offered: 3,
+            recovered: 0,
             acknowledged: 1,
             queued: 1,
             dropped: BTreeMap::from([("queue_full", 1)]),
             retries: 0,
             last_error: None,
             removed_files: 2,
+            resent: 0,
+            queue_bytes: 4096,
+            queue_degraded: false,
+            damaged_records: 0,
+            newer_files: 0,
         };
         let status = Status {
             version: 1,
@@ -240,7 +258,8 @@ mod tests {
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
-            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","offered":3,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2}],"#,
+            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
+            r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"#,
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,

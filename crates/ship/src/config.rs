@@ -131,6 +131,16 @@ pub enum Counters {
     Cumulative,
 }
 
+/// Where the queue of an output over the network is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// In files: it outlives the process, and holds `queue_bytes`.
+    Disk,
+    /// In memory: it holds `queue_bytes`, but never more than 256 MiB, and ends with the process.
+    Memory,
+}
+
 /// How an output tries again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
@@ -167,9 +177,16 @@ pub struct OutputConfig {
     pub tags: Tags,
     /// Of metric lists only. Default: `Delta`.
     pub counters: Counters,
-    /// How many encoded bytes may wait, over that the oldest go. The queue is in memory and so
-    /// never takes more than 256 MiB. Default 1 GiB; at least 64 KiB.
+    /// Over the network: where the queue is kept. Default: `Disk`.
+    pub durability: Durability,
+    /// How many encoded bytes may wait, over that the oldest go. In memory never more than 256 MiB.
+    /// Default 1 GiB; at least 64 KiB.
     pub queue_bytes: u64,
+    /// Over the network: how long points may wait, over that they go. Default 7 days.
+    pub queue_age: Duration,
+    /// Avro over TCP: how many acknowledged bytes are sent again after a connection is lost.
+    /// Default 64 KiB, at most 16 MiB.
+    pub resend: u64,
     /// Files: what the directory may hold, over that the oldest file goes. Default 1 GiB.
     pub max_bytes: u64,
     /// Files: how many the directory may hold, over that the oldest goes. Default 100,000.
@@ -196,7 +213,10 @@ impl OutputConfig {
             codec: if stream { Codec::Null } else { Codec::Deflate },
             tags: Tags::All,
             counters: Counters::Delta,
+            durability: Durability::Disk,
             queue_bytes: 1 << 30,
+            queue_age: Duration::from_hours(7 * 24),
+            resend: 64 << 10,
             max_bytes: 1 << 30,
             max_files: 100_000,
             rotate_bytes: 64 << 20,
@@ -222,6 +242,10 @@ impl OutputConfig {
             "token_file needs an http:// or https:// URL"
         } else if self.queue_bytes < 64 << 10 {
             "queue_bytes must be at least 65536"
+        } else if self.queue_age < Duration::from_secs(1) {
+            "queue_age must be at least 1s"
+        } else if self.resend > 16 << 20 {
+            "resend must be at most 16777216"
         } else if self.max_bytes == 0 || self.max_files == 0 || self.rotate_bytes == 0 {
             "max_bytes and rotate_bytes must be at least 1"
         } else if self.rotate_age.is_zero() {
@@ -291,6 +315,8 @@ mod tests {
             OutputConfig { counters: Counters::Cumulative, ..file.clone() },
             OutputConfig { tags: Tags::Dcos, ..http },
             OutputConfig { queue_bytes: 10, ..file.clone() },
+            OutputConfig { queue_age: Duration::ZERO, ..file.clone() },
+            OutputConfig { resend: 1 << 30, ..file.clone() },
             OutputConfig { rotate_age: Duration::ZERO, ..file },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");

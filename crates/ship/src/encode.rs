@@ -12,11 +12,16 @@ mod unit;
 use crate::inbox::{Inbox, Item};
 use crate::ledger::{Account, DropReason};
 use crate::ocf::{self, STREAM_MARKER};
+use crate::outlet::Outlet;
 use crate::queue::{Next, Payload, Queue};
 use crate::{Codec, Counters, Destination, OutputConfig, OutputLedger, Schema, Tags, schema};
 
 /// A block is complete when its objects have this many bytes, or at the end of a flush.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// The same in a stream: what a live block waits for behind one of the backlog, and the least that
+/// is sent again. Nothing is compressed there, so small blocks cost nothing.
+const STREAM_BLOCK_BYTES: usize = 64 << 10;
 
 /// A file that is posted takes no further block when it has this many bytes.
 const FILE_BYTES: usize = 4 << 20;
@@ -33,7 +38,7 @@ pub(crate) struct Encoder {
     block: Block,
     file: File,
     account: Arc<Account>,
-    queue: Arc<Queue>,
+    outlet: Outlet,
 }
 
 #[derive(Clone)]
@@ -74,35 +79,35 @@ impl Encoder {
         config: &OutputConfig,
         boot_id: &str,
         account: Arc<Account>,
-        queue: Arc<Queue>,
+        outlet: Outlet,
     ) -> Self {
         let records = match config.schema {
             Schema::Points => Records::Points { boot_id: boot_id.into() },
             Schema::MetricList => Records::Lists { tags: config.tags, counters: config.counters },
         };
-        let framing = match config.destination {
-            Destination::File(_) => Framing::Block,
-            Destination::AvroTcp { .. } => Framing::StreamBlock,
-            Destination::Http(_) => Framing::File,
+        let (framing, block_bytes) = match config.destination {
+            Destination::File(_) => (Framing::Block, BLOCK_BYTES),
+            Destination::AvroTcp { .. } => (Framing::StreamBlock, STREAM_BLOCK_BYTES),
+            Destination::Http(_) => (Framing::File, BLOCK_BYTES),
         };
         // A payload must fit the queue, and the queue should hold several.
-        let share = queue.bound() / 4;
+        let share = outlet.bound() / 4;
         Self {
             records,
             schema: config.schema,
             codec: config.codec,
             framing,
             writer: schema::writer(config.schema),
-            block_bytes: share.min(BLOCK_BYTES),
+            block_bytes: share.min(block_bytes),
             file_bytes: share.min(FILE_BYTES),
             block: Block::default(),
             file: File::default(),
             account,
-            queue,
+            outlet,
         }
     }
 
-    /// Encodes what comes until the inbox is closed and empty, then closes the queue.
+    /// Encodes what comes until the inbox is closed and empty, then closes the outlet.
     pub(crate) fn run(mut self, inbox: &Inbox) {
         while let Some(item) = inbox.take() {
             match item {
@@ -111,7 +116,7 @@ impl Encoder {
             }
         }
         self.end_flush();
-        self.queue.close();
+        self.outlet.close();
     }
 
     fn add(&mut self, batch: &Batch) {
@@ -149,6 +154,7 @@ impl Encoder {
     fn end_flush(&mut self) {
         self.end_block();
         self.end_file();
+        self.outlet.end_flush();
     }
 
     fn end_block(&mut self) {
@@ -175,7 +181,7 @@ impl Encoder {
             if self.framing == Framing::StreamBlock {
                 bytes.extend_from_slice(&STREAM_MARKER);
             }
-            self.queue.push(Payload { bytes: bytes.into(), points });
+            self.outlet.push(Payload { bytes: bytes.into(), points });
         }
         self.block.bytes.clear();
         self.block.objects = 0;
@@ -188,7 +194,7 @@ impl Encoder {
     fn end_file(&mut self) {
         if self.file.points > 0 {
             let bytes = Bytes::from(std::mem::take(&mut self.file.bytes));
-            self.queue.push(Payload { bytes, points: std::mem::take(&mut self.file.points) });
+            self.outlet.push(Payload { bytes, points: std::mem::take(&mut self.file.points) });
         }
     }
 }
@@ -213,7 +219,8 @@ fn encode_within(
 ) -> (Vec<Payload>, Arc<Account>) {
     let account = Arc::new(Account::new(config.name(), true));
     let queue = Arc::new(Queue::new(queue_bytes, Arc::clone(&account)));
-    let mut encoder = Encoder::new(config, boot_id, Arc::clone(&account), Arc::clone(&queue));
+    let outlet = Outlet::Files(Arc::clone(&queue));
+    let mut encoder = Encoder::new(config, boot_id, Arc::clone(&account), outlet);
     for batch in batches {
         account.offer(batch.len() as u64);
         encoder.add(batch);

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::disk::Stock;
 use crate::sync::lock;
 
 /// Why an output gave points up.
@@ -14,7 +15,11 @@ pub enum DropReason {
     Refused,
     /// They cannot be written as a record, or a record of them is larger than the queue.
     Unencodable,
-    /// The disk refused them until the queue was full.
+    /// They waited for longer than `queue_age`.
+    QueueAge,
+    /// The queue's files were damaged.
+    Damaged,
+    /// The disk refused them until what memory holds was full.
     WriteFailed,
     /// The agent stopped before they were delivered.
     Shutdown,
@@ -22,8 +27,15 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order in which they are written.
-    pub const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Refused, Self::Unencodable, Self::WriteFailed, Self::Shutdown];
+    pub const ALL: [Self; 7] = [
+        Self::QueueFull,
+        Self::Refused,
+        Self::Unencodable,
+        Self::QueueAge,
+        Self::Damaged,
+        Self::WriteFailed,
+        Self::Shutdown,
+    ];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -31,6 +43,8 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::Refused => "refused",
             Self::Unencodable => "unencodable",
+            Self::QueueAge => "queue_age",
+            Self::Damaged => "damaged",
             Self::WriteFailed => "write_failed",
             Self::Shutdown => "shutdown",
         }
@@ -74,12 +88,14 @@ impl Serialize for Dropped {
 pub struct OutputLedger {
     /// The output.
     pub name: String,
-    /// What the flush handed to it.
+    /// What the flush handed to it, and what its queue on disk held at the start.
     pub offered: u64,
-    /// What the destination has: synced to a file, answered with 2xx, or written whole to the
-    /// socket (TCP has no other acknowledgement).
+    /// Of these, what an earlier process left in the queue.
+    pub recovered: u64,
+    /// What the destination has: synced to a file, answered with 2xx, or taken by the kernel of the
+    /// TCP peer (TCP has no other acknowledgement). Each point is counted once.
     pub acknowledged: u64,
-    /// What waits: to be encoded, to be sent, or for an answer.
+    /// What waits: to be encoded, to be sent, or for an answer. After a stop: what is kept on disk.
     pub queued: u64,
     /// What was given up.
     pub dropped: Dropped,
@@ -89,6 +105,16 @@ pub struct OutputLedger {
     pub last_error: Option<String>,
     /// Files: how many complete ones were removed to stay within `max_bytes` and `max_files`.
     pub removed_files: u64,
+    /// TCP: points that were acknowledged, and sent again all the same after a connection was lost.
+    pub resent: u64,
+    /// The bytes that wait, in memory and in the queue's files.
+    pub queue_bytes: u64,
+    /// The queue's disk does not work: what comes is kept in memory only.
+    pub queue_degraded: bool,
+    /// Damaged records of the queue that were skipped.
+    pub damaged_records: u64,
+    /// Files of the queue that a newer version wrote; their points are not counted.
+    pub newer_files: u64,
 }
 
 /// The writing side of an [`OutputLedger`]. One lock, taken a few times for each payload.
@@ -104,6 +130,7 @@ struct State {
     closed: bool,
     drops_told: [Told; DropReason::ALL.len()],
     failures_told: Told,
+    disk_told: Told,
 }
 
 /// What was not yet logged, and when something last was.
@@ -134,12 +161,18 @@ impl Account {
         let ledger = OutputLedger {
             name,
             offered: 0,
+            recovered: 0,
             acknowledged: 0,
             queued: 0,
             dropped: Dropped::default(),
             retries: 0,
             last_error: None,
             removed_files: 0,
+            resent: 0,
+            queue_bytes: 0,
+            queue_degraded: false,
+            damaged_records: 0,
+            newer_files: 0,
         };
         let state = State {
             ledger,
@@ -147,6 +180,7 @@ impl Account {
             closed: false,
             drops_told: [Told::default(); DropReason::ALL.len()],
             failures_told: Told::default(),
+            disk_told: Told::default(),
         };
         Self { state: Mutex::new(state) }
     }
@@ -223,15 +257,81 @@ impl Account {
         lock(&self.state).ledger.removed_files += 1;
     }
 
-    /// The end: what is queued now, and what still comes, is dropped as `Shutdown`. Returns what
-    /// was queued.
-    pub(crate) fn close(&self) -> u64 {
+    /// What an earlier process left: it is offered now.
+    pub(crate) fn recover(&self, stock: &Stock) {
         let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        let ledger = &mut state.ledger;
+        ledger.offered += stock.points;
+        ledger.recovered += stock.points;
+        ledger.queued += stock.points;
+        ledger.damaged_records += stock.damaged;
+        ledger.newer_files = stock.newer_files;
+        let output = ledger.name.clone();
+        drop(state);
+        if stock.points > 0 {
+            let points = stock.points;
+            tracing::info!(output, points, "found in the queue, of an earlier process");
+        }
+        if stock.newer_files > 0 {
+            let files = stock.newer_files;
+            tracing::warn!(output, files, "set aside: a newer version wrote them");
+        }
+        self.lose(stock.lost, DropReason::Damaged);
+    }
+
+    /// Acknowledged points are sent again.
+    pub(crate) fn resend(&self, points: u64) {
+        lock(&self.state).ledger.resent += points;
+    }
+
+    pub(crate) fn damaged(&self, records: u64) {
+        lock(&self.state).ledger.damaged_records += records;
+    }
+
+    /// The queue's disk does not work, and is tried again; logged once a minute.
+    pub(crate) fn disk_failed(&self, error: &str) {
+        let mut state = lock(&self.state);
+        state.ledger.queue_degraded = true;
+        state.ledger.last_error = Some(error.to_owned());
+        let told = state.disk_told.tell(1);
+        let output = told.map(|_| state.ledger.name.clone());
+        drop(state);
+        if let (Some(failures), Some(output)) = (told, output) {
+            tracing::error!(
+                output,
+                failures,
+                error,
+                "the queue cannot be kept on disk: what waits is in memory only until it can"
+            );
+        }
+    }
+
+    pub(crate) fn disk_works(&self) {
+        let mut state = lock(&self.state);
+        let was_degraded = std::mem::take(&mut state.ledger.queue_degraded);
+        let output = state.ledger.name.clone();
+        drop(state);
+        if was_degraded {
+            tracing::warn!(output, "the queue is on disk again");
+        }
+    }
+
+    /// The end: what is queued now, but for what is `kept` on disk, and what still comes, is
+    /// dropped as `Shutdown`. Returns what was dropped; `None` if it was closed before.
+    pub(crate) fn close(&self, kept: u64) -> Option<u64> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return None;
+        }
         state.closed = true;
         state.up = false;
-        let left = std::mem::take(&mut state.ledger.queued);
+        let kept = kept.min(state.ledger.queued);
+        let left = std::mem::replace(&mut state.ledger.queued, kept) - kept;
         state.ledger.dropped.0[DropReason::Shutdown as usize] += left;
-        left
+        Some(left)
     }
 }
 
@@ -248,9 +348,11 @@ mod tests {
         account.retry("connection refused");
         let written = serde_json::to_string(&account.ledger()).unwrap();
         let expected = concat!(
-            r#"{"name":"o","offered":10,"acknowledged":4,"queued":5,"dropped":{"queue_full":0,"#,
-            r#""refused":1,"unencodable":0,"write_failed":0,"shutdown":0},"retries":1,"#,
-            r#""last_error":"connection refused","removed_files":0}"#
+            r#"{"name":"o","offered":10,"recovered":0,"acknowledged":4,"queued":5,"#,
+            r#""dropped":{"queue_full":0,"refused":1,"unencodable":0,"queue_age":0,"damaged":0,"#,
+            r#""write_failed":0,"shutdown":0},"retries":1,"last_error":"connection refused","#,
+            r#""removed_files":0,"resent":0,"queue_bytes":0,"queue_degraded":false,"#,
+            r#""damaged_records":0,"newer_files":0}"#
         );
         assert_eq!(written, expected);
     }
@@ -260,7 +362,7 @@ mod tests {
         let account = Account::new("o".into(), true);
         account.offer(10);
         account.acknowledge(3);
-        assert_eq!(account.close(), 7);
+        assert_eq!(account.close(0), Some(7));
         account.acknowledge(7);
         account.lose(7, DropReason::QueueFull);
         account.offer(2);
@@ -268,6 +370,27 @@ mod tests {
         assert_eq!((ledger.offered, ledger.acknowledged, ledger.queued), (12, 3, 0));
         assert_eq!(ledger.dropped.get(DropReason::Shutdown), 9);
         assert_eq!(ledger.dropped.total(), 9);
+    }
+
+    #[test]
+    fn what_is_kept_on_disk_stays_queued_at_the_end() {
+        let account = Account::new("o".into(), true);
+        account.offer(10);
+        assert_eq!(account.close(6), Some(4));
+        let ledger = account.ledger();
+        assert_eq!((ledger.queued, ledger.dropped.get(DropReason::Shutdown)), (6, 4));
+        assert_eq!(account.close(0), None, "the end comes once");
+        assert_eq!(account.ledger(), ledger);
+    }
+
+    #[test]
+    fn what_is_found_at_the_start_is_offered_and_what_of_it_is_damaged_is_dropped() {
+        let account = Account::new("o".into(), true);
+        account.recover(&Stock { points: 10, lost: 3, damaged: 2, newer_files: 1 });
+        let ledger = account.ledger();
+        assert_eq!((ledger.offered, ledger.recovered, ledger.queued), (10, 10, 7));
+        assert_eq!(ledger.dropped.get(DropReason::Damaged), 3);
+        assert_eq!((ledger.damaged_records, ledger.newer_files), (2, 1));
     }
 
     #[test]

@@ -3,12 +3,16 @@
 //! Each output is a line of its own: [`Outputs::offer`] puts a batch into its inbox; an encoder
 //! thread turns batches into payloads; a bounded queue holds them; a sink sends or writes them.
 //! ```text
-//!  flush -> inbox -> encoder -> queue -> sink: file | avro+tcp | http
-//!           bounded   a thread   bounded  a task, or a thread for files
+//!  flush -> inbox -> encoder -> queue -> sink: file
+//!           bounded   a thread   memory   a thread
+//!                            -> lanes -> sink: avro+tcp | http
+//!                               |  ^      a task
+//!                               v  |
+//!                               disk: segments, a thread
 //! ```
 //! No output waits for another. What cannot be carried is dropped where it stands, and the output's
 //! [`OutputLedger`] says how much and why: offered = acknowledged + queued + dropped, always.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // but for one ioctl, in src/sys.rs
 
 mod config;
 mod error;
@@ -16,8 +20,13 @@ mod outputs;
 
 mod encode;
 mod inbox;
+mod lanes;
+mod outlet;
 mod queue;
 mod sink;
+
+mod disk;
+pub mod segment;
 
 mod ledger;
 mod retry;
@@ -27,9 +36,10 @@ pub mod read;
 pub mod schema;
 
 mod sync;
+mod sys;
 
-pub use config::{Codec, Counters, Destination, OutputConfig, Retry, Schema, Tags};
+pub use config::{Codec, Counters, Destination, Durability, OutputConfig, Retry, Schema, Tags};
 pub use encode::encode;
 pub use error::ShipError;
 pub use ledger::{DropReason, Dropped, OutputLedger};
-pub use outputs::Outputs;
+pub use outputs::{Kept, Outputs};

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,20 +10,23 @@ use metric::Batch;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::disk::{self, Bounds, Disk, Files, Form};
 use crate::encode::Encoder;
 use crate::inbox::Inbox;
+use crate::lanes::Lanes;
 use crate::ledger::Account;
+use crate::outlet::Outlet;
 use crate::queue::Queue;
 use crate::sink::file::FileSink;
 use crate::sink::http::{self, HttpSink};
 use crate::sink::tcp::TcpSink;
 use crate::sync::lock;
-use crate::{Destination, OutputConfig, OutputLedger, ShipError};
+use crate::{Destination, Durability, OutputConfig, OutputLedger, ShipError};
 
 /// How many points may wait to be encoded in each output.
 const INBOX_POINTS: u64 = 1_000_000;
 
-/// The most bytes of payloads that an output keeps in memory, whatever its `queue_bytes`.
+/// The most bytes of payloads that wait for a file, whatever its `queue_bytes`.
 const QUEUE_BYTES: u64 = 256 << 20;
 
 /// How long the encoders may hold up one flush, all together.
@@ -32,49 +35,120 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The running outputs.
 #[derive(Debug)]
 pub struct Outputs {
-    outputs: Vec<Output>,
+    // Exchanged whole, so that nobody holds the lock for long.
+    running: Mutex<Arc<[Arc<Output>]>>,
     patience: Mutex<Duration>,
+    ground: Ground,
+}
+
+/// What every output is started with.
+#[derive(Debug)]
+struct Ground {
+    queues: PathBuf,
+    boot_id: String,
+    runtime: Handle,
+}
+
+/// What a removed output left in its queue on disk. An output of the same name, and to the same
+/// kind of destination, delivers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How many points.
+    pub points: u64,
+    /// The bytes of the queue's files.
+    pub bytes: u64,
+    /// The points that were given up, because they were in memory only.
+    pub lost: u64,
 }
 
 #[derive(Debug)]
 struct Output {
+    name: String,
+    /// The directory that is its own.
+    dir: Option<PathBuf>,
     account: Arc<Account>,
     inbox: Arc<Inbox>,
-    queue: Arc<Queue>,
-    // Disconnected when the sink has ended.
+    carrier: Carrier,
+    // Disconnected when all that works for it has ended.
     ended: Mutex<Receiver<Infallible>>,
-    // Of a sink that is a task.
-    task: Option<AbortHandle>,
+}
+
+/// What takes an output's payloads on.
+#[derive(Debug)]
+enum Carrier {
+    File(Arc<Queue>),
+    Network(Arc<Lanes>, AbortHandle),
 }
 
 impl Outputs {
-    /// Starts these outputs; `boot_id` is 16 hexadecimal digits. Completes what a previous process
-    /// left in the directories of file outputs.
+    /// Starts these outputs; `boot_id` is 16 hexadecimal digits. Under `queues` each output over the
+    /// network has a directory for its queue; what an earlier process left there is delivered.
+    /// Completes what such a process left in the directories of file outputs.
     pub fn start(
         configs: Vec<OutputConfig>,
+        queues: &Path,
         boot_id: &str,
         runtime: &Handle,
     ) -> Result<Self, ShipError> {
-        let named = check_all(configs)?;
-        let mut outputs = Vec::with_capacity(named.len());
-        for config in named {
-            outputs.push(Output::start(&config, boot_id, runtime)?);
+        let ground = Ground {
+            queues: queues.to_owned(),
+            boot_id: boot_id.to_owned(),
+            runtime: runtime.clone(),
+        };
+        let mut running = Vec::with_capacity(configs.len());
+        for config in check_all(configs, &[])? {
+            running.push(Arc::new(Output::start(&config, &ground)?));
         }
-        Ok(Self { outputs, patience: Mutex::new(PATIENCE) })
+        let claimed: Vec<_> = running.iter().filter_map(|output| output.dir.clone()).collect();
+        for (dir, bytes) in disk::unclaimed(queues, &claimed) {
+            let dir = dir.display();
+            tracing::warn!(%dir, bytes, "kept: the queue of an output that is not configured");
+        }
+        let running = Mutex::new(running.into());
+        Ok(Self { running, patience: Mutex::new(PATIENCE), ground })
+    }
+
+    fn running(&self) -> Arc<[Arc<Output>]> {
+        Arc::clone(&lock(&self.running))
+    }
+
+    /// Starts one more output. What its queue on disk holds is delivered.
+    pub fn add(&self, config: OutputConfig) -> Result<(), ShipError> {
+        let mut running = lock(&self.running);
+        for config in check_all(vec![config], &running)? {
+            let added = Arc::new(Output::start(&config, &self.ground)?);
+            *running = running.iter().cloned().chain([added]).collect();
+        }
+        Ok(())
+    }
+
+    /// Takes an output out: it is offered nothing more, delivers what it has, backlog and all, for as
+    /// long as `grace`, and keeps on disk what is left then. Blocks as [`Outputs::stop`] does. `None`
+    /// if there is no such output.
+    pub fn remove(&self, name: &str, grace: Duration) -> Option<Kept> {
+        let mut running = lock(&self.running);
+        let removed = running.iter().find(|output| output.name == name).cloned()?;
+        *running = running.iter().filter(|output| output.name != name).cloned().collect();
+        drop(running);
+        if let Carrier::Network(lanes, _) = &removed.carrier {
+            lanes.drain();
+        }
+        removed.inbox.close();
+        Some(removed.end(grace))
     }
 
     /// Hands a batch to every output. Waits for an encoder that is behind, but for no more than two
     /// seconds in a flush; an output that has no room after that drops the batch.
     pub fn offer(&self, batch: &Arc<Batch>) {
         let mut patience = lock(&self.patience);
-        for output in &self.outputs {
+        for output in self.running().iter() {
             output.inbox.offer(batch, &mut patience);
         }
     }
 
     /// Ends a flush, or what leaves on its own: what was offered since the last end goes out.
     pub fn end_flush(&self) {
-        for output in &self.outputs {
+        for output in self.running().iter() {
             output.inbox.end_flush();
         }
         *lock(&self.patience) = PATIENCE;
@@ -82,23 +156,25 @@ impl Outputs {
 
     /// Every output's account. Within each, offered = acknowledged + queued + dropped.
     pub fn ledgers(&self) -> Vec<OutputLedger> {
-        self.outputs.iter().map(|output| output.account.ledger()).collect()
+        self.running().iter().map(|output| output.ledger()).collect()
     }
 
     /// Whether every output is up: connected, or its last attempt was no failure.
     pub fn ready(&self) -> bool {
-        self.outputs.iter().all(|output| output.account.is_up())
+        self.running().iter().all(|output| output.account.is_up())
     }
 
-    /// Delivers what is queued, for as long as `grace`; what is left then is dropped as `Shutdown`.
+    /// Delivers what is live, for as long as `grace`. What is left then, and every backlog, is kept
+    /// on disk; what is in memory only is delivered within `grace` or dropped as `Shutdown`.
     /// Blocks, but never for longer, even if a peer or a disk is stuck; so not on a thread that the
     /// runtime needs. Batches offered later are dropped too.
     pub fn stop(&self, grace: Duration) {
         let begun = Instant::now();
-        for output in &self.outputs {
+        let running = self.running();
+        for output in running.iter() {
             output.inbox.close();
         }
-        for output in &self.outputs {
+        for output in running.iter() {
             output.end(grace.saturating_sub(begun.elapsed()));
         }
     }
@@ -110,20 +186,23 @@ impl Drop for Output {
     }
 }
 
-/// Refuses what cannot work, and gives every output its name.
-fn check_all(mut configs: Vec<OutputConfig>) -> Result<Vec<OutputConfig>, ShipError> {
-    let mut names = HashSet::new();
-    let mut directories: HashSet<PathBuf> = HashSet::new();
+/// Refuses what cannot work, together and beside what runs, and gives every output its name.
+fn check_all(
+    mut configs: Vec<OutputConfig>,
+    running: &[Arc<Output>],
+) -> Result<Vec<OutputConfig>, ShipError> {
+    let mut names: HashSet<_> = running.iter().map(|output| output.name.clone()).collect();
+    let mut directories: HashSet<_> =
+        running.iter().filter_map(|output| output.dir.clone()).collect();
     for config in &configs {
         config.check()?;
         if !config.name.is_empty() && !names.insert(config.name.clone()) {
             return Err(ShipError::SameName(config.name.clone()));
         }
-        if let Destination::File(dir) = &config.destination {
-            let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-            if !directories.insert(absolute) {
-                return Err(ShipError::SameDirectory(dir.clone()));
-            }
+        if let Destination::File(dir) = &config.destination
+            && !directories.insert(absolute(dir))
+        {
+            return Err(ShipError::SameDirectory(dir.clone()));
         }
     }
     for config in configs.iter_mut().filter(|config| config.name.is_empty()) {
@@ -137,80 +216,159 @@ fn check_all(mut configs: Vec<OutputConfig>) -> Result<Vec<OutputConfig>, ShipEr
     Ok(configs)
 }
 
+fn absolute(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
+}
+
 impl Output {
-    fn start(config: &OutputConfig, boot_id: &str, runtime: &Handle) -> Result<Self, ShipError> {
+    fn start(config: &OutputConfig, ground: &Ground) -> Result<Self, ShipError> {
         let name = config.name();
         let connects = matches!(config.destination, Destination::AvroTcp { .. });
         let account = Arc::new(Account::new(name.clone(), !connects));
         let inbox = Arc::new(Inbox::new(INBOX_POINTS, Arc::clone(&account)));
-        let bound = config.queue_bytes.min(QUEUE_BYTES) as usize;
-        let queue = Arc::new(Queue::new(bound, Arc::clone(&account)));
-        let encoder = Encoder::new(config, boot_id, Arc::clone(&account), Arc::clone(&queue));
         let (running, ended) = mpsc::channel();
-        let task = start_sink(config, boot_id, runtime, (&queue, &account), running)?;
-        let output =
-            Self { account, inbox: Arc::clone(&inbox), queue, ended: Mutex::new(ended), task };
-        start_thread(&name, "encode", move || encoder.run(&inbox))?;
+        let retry = config.retry;
+        let (dir, carrier) = match config.destination.clone() {
+            Destination::File(dir) => {
+                let queue = start_file(config, &dir, &ground.boot_id, &account, running)?;
+                (Some(absolute(&dir)), Carrier::File(queue))
+            }
+            Destination::AvroTcp { host, port } => {
+                let dir = queue_dir(config, Form::Blocks, ground)?;
+                let lanes = start_lanes(config, dir.clone(), &account, &running)?;
+                let (from, account) = (Arc::clone(&lanes), Arc::clone(&account));
+                let resend = config.resend;
+                let sink = TcpSink { host, port, resend, retry, lanes: from, account };
+                (dir, start_sink(sink.run(), ground, &lanes, running))
+            }
+            Destination::Http(url) => {
+                let client = http::client(&name, &url, retry)?;
+                let token_file = config.token_file.clone();
+                let dir = queue_dir(config, Form::Files, ground)?;
+                let lanes = start_lanes(config, dir.clone(), &account, &running)?;
+                let (from, account) = (Arc::clone(&lanes), Arc::clone(&account));
+                let sink = HttpSink { client, url, token_file, retry, lanes: from, account };
+                (dir, start_sink(sink.run(), ground, &lanes, running))
+            }
+        };
+        let outlet = match &carrier {
+            Carrier::File(queue) => Outlet::Files(Arc::clone(queue)),
+            Carrier::Network(lanes, _) => Outlet::Network(Arc::clone(lanes)),
+        };
+        let encoder = Encoder::new(config, &ground.boot_id, Arc::clone(&account), outlet);
+        let batches = Arc::clone(&inbox);
+        start_thread(&name, "encode", move || encoder.run(&batches))?;
         tracing::info!(output = name, destination = %config.destination, "output started");
-        Ok(output)
+        Ok(Self { name, dir, account, inbox, carrier, ended: Mutex::new(ended) })
     }
 
-    /// Waits this long for the sink to end, then gives up what it still has.
-    fn end(&self, grace: Duration) {
+    fn ledger(&self) -> OutputLedger {
+        let queue_bytes = match &self.carrier {
+            Carrier::File(queue) => queue.bytes(),
+            Carrier::Network(lanes, _) => lanes.bytes(),
+        };
+        OutputLedger { queue_bytes, ..self.account.ledger() }
+    }
+
+    /// Waits this long for all that works for it to end, then gives up what it still has.
+    fn end(&self, grace: Duration) -> Kept {
         // An error either way: it has ended, or the time is over.
         let _ = lock(&self.ended).recv_timeout(grace);
-        let points = self.account.close();
-        if points > 0 {
-            let output = self.account.ledger().name;
-            tracing::warn!(output, points, "stopped before everything was delivered");
-        }
+        let kept = match &self.carrier {
+            Carrier::File(queue) => {
+                queue.abandon();
+                Kept::default()
+            }
+            Carrier::Network(lanes, task) => {
+                let points = lanes.abandon();
+                task.abort();
+                Kept { points, bytes: lanes.bytes(), lost: 0 }
+            }
+        };
         self.inbox.abandon();
-        self.queue.abandon();
-        if let Some(task) = &self.task {
-            task.abort();
+        // It may have ended before.
+        let Some(lost) = self.account.close(kept.points) else { return kept };
+        let output = &self.name;
+        if lost > 0 {
+            tracing::warn!(output, points = lost, "stopped before everything was delivered");
         }
+        if kept.points > 0 {
+            let (points, bytes) = (kept.points, kept.bytes);
+            tracing::info!(output, points, bytes, "kept on disk, to be delivered after a start");
+        }
+        Kept { lost, ..kept }
     }
 }
 
-/// Starts what takes the payloads out of the queue; `running` lives as long as that does.
-fn start_sink(
+/// Where the queue is kept on disk, if it is.
+fn queue_dir(
     config: &OutputConfig,
-    boot_id: &str,
-    runtime: &Handle,
-    (queue, account): (&Arc<Queue>, &Arc<Account>),
-    running: Sender<Infallible>,
-) -> Result<Option<AbortHandle>, ShipError> {
-    let (queue, account) = (Arc::clone(queue), Arc::clone(account));
-    let retry = config.retry;
-    match config.destination.clone() {
-        Destination::File(dir) => {
-            let sink = FileSink::open(config, dir.clone(), boot_id, queue, account)
-                .map_err(|source| ShipError::Directory { path: dir, source })?;
-            start_thread(&config.name(), "write", move || {
-                sink.run();
-                drop(running);
-            })?;
-            Ok(None)
-        }
-        Destination::AvroTcp { host, port } => {
-            let sink = TcpSink { host, port, retry, queue, account };
-            let task = runtime.spawn(async move {
-                sink.run().await;
-                drop(running);
-            });
-            Ok(Some(task.abort_handle()))
-        }
-        Destination::Http(url) => {
-            let client = http::client(&config.name(), &url, retry)?;
-            let token_file = config.token_file.clone();
-            let sink = HttpSink { client, url, token_file, retry, queue, account };
-            let task = runtime.spawn(async move {
-                sink.run().await;
-                drop(running);
-            });
-            Ok(Some(task.abort_handle()))
-        }
+    form: Form,
+    ground: &Ground,
+) -> Result<Option<PathBuf>, ShipError> {
+    if config.durability == Durability::Memory {
+        return Ok(None);
     }
+    let problem = "its name is too long for a directory: give it a shorter one";
+    let dir = disk::dir(&ground.queues, &config.name(), form);
+    dir.map(Some).ok_or_else(|| ShipError::Setting { name: config.name(), problem })
+}
+
+/// Starts what keeps the queue of an output over the network, on disk if it has a directory.
+fn start_lanes(
+    config: &OutputConfig,
+    dir: Option<PathBuf>,
+    account: &Arc<Account>,
+    running: &Sender<Infallible>,
+) -> Result<Arc<Lanes>, ShipError> {
+    let bounds = Bounds { bytes: config.queue_bytes, age: config.queue_age };
+    let lanes = Lanes::new(bounds.bytes, bounds.age, dir.is_some(), Arc::clone(account));
+    let lanes = Arc::new(lanes);
+    if let Some(dir) = dir {
+        let (keeping, running) = (Arc::clone(&lanes), running.clone());
+        let disk = Disk::new(Files::new(dir), bounds, keeping, Arc::clone(account));
+        start_thread(&config.name(), "queue", move || {
+            disk.run();
+            drop(running);
+        })?;
+    }
+    Ok(lanes)
+}
+
+/// Starts what writes files; `running` lives as long as that does.
+fn start_file(
+    config: &OutputConfig,
+    dir: &Path,
+    boot_id: &str,
+    account: &Arc<Account>,
+    running: Sender<Infallible>,
+) -> Result<Arc<Queue>, ShipError> {
+    let bound = config.queue_bytes.min(QUEUE_BYTES) as usize;
+    let queue = Arc::new(Queue::new(bound, Arc::clone(account)));
+    let (from, counted) = (Arc::clone(&queue), Arc::clone(account));
+    let sink = FileSink::open(config, dir.to_owned(), boot_id, from, counted)
+        .map_err(|source| ShipError::Directory { path: dir.to_owned(), source })?;
+    start_thread(&config.name(), "write", move || {
+        sink.run();
+        drop(running);
+    })?;
+    Ok(queue)
+}
+
+/// Starts what sends over the network; `running` lives as long as that does.
+fn start_sink(
+    sink: impl Future<Output = ()> + Send + 'static,
+    ground: &Ground,
+    lanes: &Arc<Lanes>,
+    running: Sender<Infallible>,
+) -> Carrier {
+    let left = Arc::clone(lanes);
+    let task = ground.runtime.spawn(async move {
+        sink.await;
+        left.leave();
+        drop(running);
+    });
+    Carrier::Network(Arc::clone(lanes), task.abort_handle())
 }
 
 fn start_thread(

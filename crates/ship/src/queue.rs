@@ -3,8 +3,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Account, DropReason};
 use crate::sync::lock;
@@ -16,18 +14,15 @@ pub(crate) struct Payload {
     pub(crate) points: u64,
 }
 
-/// The payloads that wait to be sent, in memory, bounded in bytes: the encoder on one side, a sink
-/// on the other. Full, it drops the oldest.
+/// The payloads that wait to be written to files, in memory, bounded in bytes: the encoder on one
+/// side, a sink on the other. Full, it drops the oldest.
 ///
 /// A sink takes a payload for one attempt, and puts it back where that failed; so what is old can
 /// always go, but for the one that is being sent.
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    // A sink is a task or a thread: each has its own way to be woken.
-    changed: Notify,
-    changed_for_thread: Condvar,
-    closing: CancellationToken,
+    changed: Condvar,
     bound: usize,
     account: Arc<Account>,
 }
@@ -53,19 +48,17 @@ pub(crate) enum Next {
 
 impl Queue {
     pub(crate) fn new(bound: usize, account: Arc<Account>) -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: Notify::new(),
-            changed_for_thread: Condvar::new(),
-            closing: CancellationToken::new(),
-            bound,
-            account,
-        }
+        Self { state: Mutex::default(), changed: Condvar::new(), bound, account }
     }
 
     /// The most bytes that it holds.
     pub(crate) fn bound(&self) -> usize {
         self.bound
+    }
+
+    /// The bytes that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        lock(&self.state).bytes as u64
     }
 
     /// Takes a payload in, and drops the oldest until it fits.
@@ -126,28 +119,15 @@ impl Queue {
         }
     }
 
-    /// Waits for the oldest payload; `None` when the queue is closed and empty. Nothing is taken
-    /// by a call that is given up.
-    pub(crate) async fn take(&self) -> Option<Payload> {
-        loop {
-            let changed = self.changed.notified();
-            match self.try_take() {
-                Next::Payload(payload) => return Some(payload),
-                Next::Closed => return None,
-                Next::Empty => changed.await,
-            }
-        }
-    }
-
-    /// As [`Queue::take`], for a thread, and only until `deadline`.
+    /// Waits for the oldest payload, until `deadline` at most.
     pub(crate) fn take_before(&self, deadline: Option<Instant>) -> Next {
         let nothing = |state: &mut State| state.payloads.is_empty() && !state.closed;
         let state = lock(&self.state);
         match deadline {
-            None => drop(self.changed_for_thread.wait_while(state, nothing)),
+            None => drop(self.changed.wait_while(state, nothing)),
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                drop(self.changed_for_thread.wait_timeout_while(state, left, nothing));
+                drop(self.changed.wait_timeout_while(state, left, nothing));
             }
         }
         self.try_take()
@@ -156,7 +136,6 @@ impl Queue {
     /// Nothing more comes in; what is in can still be taken.
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
-        self.closing.cancel();
         self.wake();
     }
 
@@ -170,35 +149,13 @@ impl Queue {
         self.close();
     }
 
-    /// Waits until the queue is closed; returns only if nothing is left to attempt then.
-    pub(crate) async fn finished(&self) {
-        self.closing.cancelled().await;
-        if self.has_work() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// Waits before the next attempt; not as long when the queue closes, for then time is short.
     /// Returns whether there is anything left to attempt.
-    pub(crate) async fn pause(&self, wait: Duration) -> bool {
-        if self.closing.is_cancelled() {
-            tokio::time::sleep(wait.min(HURRY)).await;
-        } else {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.closing.cancelled() => {}
-            }
-        }
-        self.has_work()
-    }
-
-    /// As [`Queue::pause`], for a thread.
-    pub(crate) fn pause_thread(&self, wait: Duration) -> bool {
+    pub(crate) fn pause(&self, wait: Duration) -> bool {
         let state = lock(&self.state);
         let closed = state.closed;
         let wait = if closed { wait.min(HURRY) } else { wait };
-        let waited =
-            self.changed_for_thread.wait_timeout_while(state, wait, |state| state.closed == closed);
+        let waited = self.changed.wait_timeout_while(state, wait, |state| state.closed == closed);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.has_work()
     }
@@ -209,8 +166,7 @@ impl Queue {
     }
 
     fn wake(&self) {
-        self.changed.notify_one();
-        self.changed_for_thread.notify_all();
+        self.changed.notify_all();
     }
 }
 
@@ -283,22 +239,18 @@ mod tests {
         assert_eq!(queue.try_take(), Next::Payload(payload(1, 10)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_closed_queue_gives_out_what_it_has_and_ends_every_pause() {
+    #[test]
+    fn a_closed_queue_gives_out_what_it_has_and_ends_every_pause() {
         let (_, queue) = queue(10);
-        let begun = tokio::time::Instant::now();
-        let (work_left, ()) = tokio::join!(queue.pause(Duration::from_mins(1)), async {
+        std::thread::scope(|scope| {
+            let work_left = scope.spawn(|| queue.pause(Duration::from_hours(1)));
             queue.push(payload(1, 1));
             queue.close();
+            assert!(work_left.join().unwrap());
         });
-        assert!(work_left);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(queue.pause(Duration::from_mins(1)).await);
-        assert_eq!(begun.elapsed(), HURRY, "further attempts come soon, but not at once");
-        assert_eq!(queue.take().await, Some(payload(1, 1)));
-        assert_eq!(queue.take().await, None);
+        assert_eq!(queue.take_before(None), Next::Payload(payload(1, 1)));
         assert_eq!(queue.take_before(None), Next::Closed);
-        assert!(!queue.pause_thread(Duration::ZERO));
+        assert!(!queue.pause(Duration::ZERO));
     }
 
     #[test]

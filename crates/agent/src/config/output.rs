@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ship::{Codec, Counters, Destination, OutputConfig, Schema, ShipError, Tags};
+use ship::{Codec, Counters, Destination, Durability, OutputConfig, Schema, ShipError, Tags};
 
 use super::text;
 
@@ -27,8 +27,14 @@ pub(crate) struct Output {
     pub(crate) tags: Tags,
     #[serde(default = "delta")]
     pub(crate) counters: Counters,
+    #[serde(default = "disk")]
+    pub(crate) durability: Durability,
     #[serde(default = "gibibyte")]
     pub(crate) queue_bytes: u64,
+    #[serde(default = "week", with = "text::duration")]
+    pub(crate) queue_age: Duration,
+    #[serde(default = "resend")]
+    pub(crate) resend: u64,
     #[serde(default = "gibibyte")]
     pub(crate) max_bytes: u64,
     #[serde(default = "rotate_bytes")]
@@ -46,6 +52,18 @@ fn all() -> Tags {
 
 fn delta() -> Counters {
     Counters::Delta
+}
+
+fn disk() -> Durability {
+    Durability::Disk
+}
+
+fn week() -> Duration {
+    Duration::from_hours(7 * 24)
+}
+
+fn resend() -> u64 {
+    64 << 10
 }
 
 fn gibibyte() -> u64 {
@@ -70,7 +88,10 @@ impl Output {
             codec: None,
             tags: all(),
             counters: delta(),
+            durability: disk(),
             queue_bytes: gibibyte(),
+            queue_age: week(),
+            resend: resend(),
             max_bytes: gibibyte(),
             rotate_bytes: rotate_bytes(),
             rotate_age: rotate_age(),
@@ -87,7 +108,10 @@ impl Output {
             codec: self.codec.unwrap_or(usual.codec),
             tags: self.tags,
             counters: self.counters,
+            durability: self.durability,
             queue_bytes: self.queue_bytes,
+            queue_age: self.queue_age,
+            resend: self.resend,
             max_bytes: self.max_bytes,
             rotate_bytes: self.rotate_bytes,
             rotate_age: self.rotate_age,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use ship::read::{ReadError, Reader};
 use tempfile::TempDir;
@@ -34,13 +34,25 @@ pub(crate) struct Start {
     dir: PathBuf,
     config: String,
     flags: Vec<String>,
+    survives_file_limit: bool,
 }
 
 impl Start {
     /// With its data in this directory, a flush every 200 ms, one UDP listener on a free port of
     /// 127.0.0.1, and HTTP on another. It does not look at the node.
     pub(crate) fn in_dir(dir: &TempDir) -> Self {
-        Self { dir: dir.path().to_owned(), config: String::new(), flags: Vec::new() }
+        Self {
+            dir: dir.path().to_owned(),
+            config: String::new(),
+            flags: Vec::new(),
+            survives_file_limit: false,
+        }
+    }
+
+    /// So that a limit of its files' size is an error of its writes, and not its end.
+    pub(crate) fn survives_file_limit(mut self) -> Self {
+        self.survives_file_limit = true;
+        self
     }
 
     /// With this further configuration; top-level keys first.
@@ -72,7 +84,11 @@ impl Start {
         }
         let file = self.dir.join("weir.toml");
         std::fs::write(&file, config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let weir = env!("CARGO_BIN_EXE_weir");
+        let mut command = Command::new(if self.survives_file_limit { "sh" } else { weir });
+        if self.survives_file_limit {
+            command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", weir]);
+        }
         command.arg("run").arg("--config").arg(file).args(&self.flags);
         command
     }
@@ -167,6 +183,13 @@ impl Agent {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// From now on no file of its may grow beyond so many bytes, or every one.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limit).unwrap();
     }
 
     /// Stops it as a service manager does, and gives what it wrote.

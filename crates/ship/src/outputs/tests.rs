@@ -19,7 +19,12 @@ fn runtime() -> Runtime {
 fn config(url: &str) -> OutputConfig {
     let first = Duration::from_millis(1);
     let retry = Retry { first, most: Duration::from_millis(5), timeout: Duration::from_secs(20) };
-    OutputConfig { retry, ..OutputConfig::new(url.parse().unwrap()) }
+    let durability = Durability::Memory;
+    OutputConfig { retry, durability, ..OutputConfig::new(url.parse().unwrap()) }
+}
+
+fn on_disk(url: &str) -> OutputConfig {
+    OutputConfig { durability: Durability::Disk, ..config(url) }
 }
 
 fn file_url(dir: &Path) -> String {
@@ -27,7 +32,11 @@ fn file_url(dir: &Path) -> String {
 }
 
 fn start(configs: Vec<OutputConfig>, runtime: &Runtime) -> Outputs {
-    Outputs::start(configs, BOOT, runtime.handle()).unwrap()
+    start_in(Path::new("/nowhere/at/all"), configs, runtime)
+}
+
+fn start_in(queues: &Path, configs: Vec<OutputConfig>, runtime: &Runtime) -> Outputs {
+    Outputs::start(configs, queues, BOOT, runtime.handle()).unwrap()
 }
 
 fn assert_adds_up(ledger: &OutputLedger) {
@@ -243,15 +252,16 @@ fn outputs_get_names_of_their_own_and_clashes_are_refused() {
         of("", "http://h/?key=s3cret"),
         of("http://h/ 2", "http://h/"),
     ];
-    let names: Vec<_> = check_all(all).unwrap().into_iter().map(|config| config.name).collect();
+    let names: Vec<_> =
+        check_all(all, &[]).unwrap().into_iter().map(|config| config.name).collect();
     assert_eq!(names, ["http://h/", "main", "http://h/ 3", "http://h/ 2"]);
 
     let twice = vec![of("a", "file:x"), of("a", "file:y")];
-    assert!(matches!(check_all(twice), Err(ShipError::SameName(_))));
+    assert!(matches!(check_all(twice, &[]), Err(ShipError::SameName(_))));
     let shared = vec![of("a", "file:x"), of("b", "file:./x")];
-    assert!(matches!(check_all(shared), Err(ShipError::SameDirectory(_))));
+    assert!(matches!(check_all(shared, &[]), Err(ShipError::SameDirectory(_))));
     let wrong = vec![OutputConfig { queue_bytes: 1, ..config("file:x") }];
-    assert!(matches!(check_all(wrong), Err(ShipError::Setting { .. })));
+    assert!(matches!(check_all(wrong, &[]), Err(ShipError::Setting { .. })));
 }
 
 #[test]
@@ -259,9 +269,206 @@ fn https_needs_nothing_but_the_systems_certificates() {
     let runtime = runtime();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let configs = vec![config(&format!("https://{gone}/"))];
-    match Outputs::start(configs, BOOT, runtime.handle()) {
+    match Outputs::start(configs, Path::new("/nowhere"), BOOT, runtime.handle()) {
         Ok(outputs) => assert!(outputs.ready()),
         // A machine may have none.
         Err(error) => assert!(matches!(error, ShipError::Client { .. }), "{error}"),
+    }
+}
+
+/// The ledger of the only output, once this is true of it.
+fn ledger_when(outputs: &Outputs, so: impl Fn(&OutputLedger) -> bool) -> OutputLedger {
+    loop {
+        let ledger = outputs.ledgers().remove(0);
+        assert_adds_up(&ledger);
+        if so(&ledger) {
+            return ledger;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_a_stop_cannot_deliver_is_kept_on_disk_and_delivered_by_the_next_process() {
+    let queues = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for url in [format!("avro+tcp://{gone}"), format!("http://{gone}/")] {
+        let name = "out".to_owned();
+        let of = |url: &str| OutputConfig { name: name.clone(), ..on_disk(url) };
+        let outputs = start_in(queues.path(), vec![of(&url)], &runtime);
+        for flush in 0..3 {
+            outputs.offer(&counters(flush * 100, 100));
+            outputs.end_flush();
+        }
+        // Nobody is waited for: it is safe where it is.
+        outputs.stop(Duration::from_mins(10));
+        let ledger = &outputs.ledgers()[0];
+        assert_adds_up(ledger);
+        assert_eq!((ledger.queued, ledger.dropped.total()), (300, 0));
+        drop(outputs);
+
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = url.replace(&gone.to_string(), &peer.local_addr().unwrap().to_string());
+        let outputs = start_in(queues.path(), vec![of(&url)], &runtime);
+        outputs.offer(&counters(300, 50));
+        outputs.end_flush();
+        std::thread::scope(|scope| {
+            let received = scope.spawn(|| match url.starts_with("http") {
+                true => (0..4).map(|_| post(&peer)).sum::<usize>(),
+                false => count(peer.accept().unwrap().0),
+            });
+            let ledger = ledger_when(&outputs, |ledger| ledger.acknowledged == 350);
+            assert_eq!((ledger.offered, ledger.recovered, ledger.queued), (350, 300, 0));
+            outputs.stop(Duration::from_secs(20));
+            let expected = if url.starts_with("http") { 350 } else { 4 };
+            assert_eq!(received.join().unwrap(), expected, "points, or lists of a batch each");
+        });
+        drop(outputs);
+        assert_eq!(std::fs::read_dir(queues.path()).unwrap().count(), 0, "nothing is left");
+    }
+}
+
+#[test]
+fn an_output_that_comes_later_gets_what_is_offered_then() {
+    let queues = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let first = OutputConfig { name: "first".into(), ..config(&file_url(dir.path())) };
+    let outputs = start_in(queues.path(), vec![first], &runtime);
+    outputs.offer(&counters(0, 10));
+
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("avro+tcp://{}", peer.local_addr().unwrap());
+    let second = OutputConfig { name: "second".into(), ..on_disk(&url) };
+    outputs.add(second.clone()).unwrap();
+    assert!(matches!(outputs.add(second), Err(ShipError::SameName(_))));
+    let same = OutputConfig { name: "third".into(), ..config(&file_url(dir.path())) };
+    assert!(matches!(outputs.add(same), Err(ShipError::SameDirectory(_))));
+    outputs.offer(&counters(10, 5));
+    outputs.end_flush();
+    std::thread::scope(|scope| {
+        let lists = scope.spawn(|| count(peer.accept().unwrap().0));
+        outputs.stop(Duration::from_secs(20));
+        assert_eq!(lists.join().unwrap(), 1);
+    });
+    let ledgers = outputs.ledgers();
+    let acknowledged: Vec<_> =
+        ledgers.iter().map(|ledger| (&*ledger.name, ledger.acknowledged)).collect();
+    assert_eq!(acknowledged, [("first", 15), ("second", 5)]);
+}
+
+#[test]
+fn a_removed_output_delivers_what_it_can_and_keeps_the_rest_for_its_return() {
+    let queues = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let of = |url: &str| OutputConfig { name: "out".into(), ..on_disk(url) };
+    let outputs = start_in(queues.path(), vec![of(&format!("http://{gone}/"))], &runtime);
+    outputs.offer(&counters(0, 100));
+    outputs.end_flush();
+    ledger_when(&outputs, |ledger| ledger.retries > 0);
+    assert_eq!(outputs.remove("other", Duration::ZERO), None);
+    let kept = outputs.remove("out", Duration::from_millis(300)).unwrap();
+    assert_eq!((kept.points, kept.lost), (100, 0));
+    assert!(kept.bytes > 1_000);
+    assert_eq!(outputs.ledgers(), []);
+    outputs.offer(&counters(100, 100));
+
+    // It is back, with a backlog, and this time all of it goes before the end.
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    outputs.add(of(&format!("http://{}/", peer.local_addr().unwrap()))).unwrap();
+    std::thread::scope(|scope| {
+        let points = scope.spawn(|| serve(&peer, 1));
+        let kept = outputs.remove("out", Duration::from_mins(1)).unwrap();
+        assert_eq!(kept, Kept::default());
+        assert_eq!(points.join().unwrap(), 100);
+    });
+}
+
+#[test]
+fn a_removed_output_in_memory_says_what_is_lost() {
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outputs = start(vec![config(&format!("avro+tcp://{gone}"))], &runtime);
+    let name = outputs.ledgers().remove(0).name;
+    outputs.offer(&counters(0, 7));
+    outputs.end_flush();
+    let kept = outputs.remove(&name, Duration::from_millis(50)).unwrap();
+    assert_eq!(kept, Kept { lost: 7, ..Kept::default() });
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_directory_is_refused() {
+    let runtime = runtime();
+    let long = OutputConfig { name: "n".repeat(250), ..on_disk("http://h/") };
+    let started = Outputs::start(vec![long], Path::new("/nowhere"), BOOT, runtime.handle());
+    assert!(matches!(started, Err(ShipError::Setting { .. })));
+}
+
+#[test]
+fn the_ledger_of_a_queue_on_disk_adds_up_at_every_reading_whatever_the_peer_does() {
+    let queues = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let runtime = runtime();
+    let of = |name: &str| OutputConfig {
+        name: name.into(),
+        queue_bytes: 256 << 10,
+        resend: 1000,
+        ..on_disk(&format!("avro+tcp://{address}"))
+    };
+    let outputs = start_in(queues.path(), vec![of("a"), of("b")], &runtime);
+    let offered = std::thread::scope(|scope| {
+        // A peer that takes a little from each connection, then resets it.
+        scope.spawn(|| {
+            let mut random = numbers(1);
+            while let Ok((mut peer, _)) = listener.accept() {
+                let mut some = vec![0; 601 + (random() % 200_000) as usize];
+                if peer.read_exact(&mut some[..1]).is_err() || some[0] == b'.' {
+                    break;
+                }
+                let _ = peer.set_read_timeout(Some(Duration::from_millis(5)));
+                let _ = peer.read_exact(&mut some[1..]);
+            }
+        });
+        let flushes = scope.spawn(|| {
+            let mut random = numbers(2);
+            let mut offered = 0;
+            for _ in 0..500 {
+                let points = (random() % 500) as usize + 1;
+                outputs.offer(&counters(offered as i64, points));
+                offered += points as u64;
+                if random().is_multiple_of(3) {
+                    outputs.end_flush();
+                }
+            }
+            offered
+        });
+        while !flushes.is_finished() {
+            outputs.ledgers().iter().for_each(assert_adds_up);
+        }
+        outputs.stop(Duration::from_mins(1));
+        // Lets the peer end.
+        TcpStream::connect(address).unwrap().write_all(b".").unwrap();
+        flushes.join().unwrap()
+    });
+    let kept: u64 = outputs
+        .ledgers()
+        .iter()
+        .map(|ledger| {
+            assert_adds_up(ledger);
+            assert_eq!(ledger.offered, offered);
+            assert_eq!(ledger.dropped.get(DropReason::Shutdown), 0, "{ledger:?}");
+            ledger.queued
+        })
+        .sum();
+    drop(outputs);
+    // What the one says is kept is what the next finds.
+    let outputs = start_in(queues.path(), vec![of("a"), of("b")], &runtime);
+    let mut recovered = 0;
+    while recovered != kept {
+        recovered = outputs.ledgers().iter().map(|ledger| ledger.recovered).sum();
+        assert!(recovered <= kept, "{recovered} of {kept}");
     }
 }

@@ -99,7 +99,7 @@ impl FileSink {
                 self.account.set_up(false);
                 let dir = self.files.directory.path().display();
                 self.account.retry(&format!("cannot write to {dir}: {error}"));
-                self.queue.pause_thread(self.backoff.wait());
+                self.queue.pause(self.backoff.wait());
             }
         }
     }

@@ -1,5 +1,7 @@
 use std::fmt;
+use std::future::pending;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,19 +10,21 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use reqwest::{Client, Response, StatusCode, Url, redirect};
+use tokio::time::{Instant, sleep_until};
 
-use crate::ledger::{Account, DropReason};
-use crate::queue::Queue;
+use crate::lanes::{Lanes, Pace, Taken};
+use crate::ledger::Account;
 use crate::retry::Backoff;
 use crate::{Retry, ShipError};
 
-/// Posts files, one after the other: a 2xx is the acknowledgement.
+/// Posts files: a 2xx is the acknowledgement. One of each lane at a time, so that what is live never
+/// waits for the answer to a part of the backlog.
 pub(crate) struct HttpSink {
     pub(crate) client: Client,
     pub(crate) url: Url,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) retry: Retry,
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) lanes: Arc<Lanes>,
     pub(crate) account: Arc<Account>,
 }
 
@@ -31,32 +35,133 @@ enum Outcome {
     Failed { why: String, wait: Option<Duration> },
 }
 
+type Posting<'a> = Pin<Box<dyn Future<Output = (Taken, Outcome)> + Send + 'a>>;
+
+/// The posts of one lane, one after the other.
+struct Lane<'a> {
+    posting: Option<Posting<'a>>,
+    backoff: Backoff,
+    /// After a failure: since when is waited, and how long.
+    waits: Option<(Instant, Duration)>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(retry: Retry) -> Self {
+        Self { posting: None, backoff: Backoff::new(retry), waits: None }
+    }
+
+    /// When the next post may begin; `None` while one is under way.
+    fn next(&self, lanes: &Lanes) -> Option<Instant> {
+        if self.posting.is_some() {
+            return None;
+        }
+        let (since, wait) = self.waits.unwrap_or_else(|| (Instant::now(), Duration::ZERO));
+        Some(since + lanes.pause_of(wait))
+    }
+
+    fn may_begin(&self, lanes: &Lanes) -> bool {
+        self.next(lanes).is_some_and(|at| at <= Instant::now())
+    }
+
+    async fn done(&mut self) -> (Taken, Outcome) {
+        let Some(posting) = &mut self.posting else { return pending().await };
+        let done = posting.await;
+        self.posting = None;
+        done
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.succeeded();
+        self.waits = None;
+    }
+
+    fn failed(&mut self, asked: Option<Duration>) {
+        let wait = asked.unwrap_or_else(|| self.backoff.wait());
+        self.waits = Some((Instant::now(), wait));
+    }
+}
+
 impl HttpSink {
-    /// Posts until the queue is closed and empty.
+    /// Posts until nothing more comes and nothing is left.
     pub(crate) async fn run(self) {
-        let mut backoff = Backoff::new(self.retry);
-        while let Some(payload) = self.queue.take().await {
-            let outcome = self.post(payload.bytes.clone()).await;
-            self.account.set_up(matches!(outcome, Outcome::Delivered));
-            match outcome {
-                Outcome::Delivered => {
-                    self.account.acknowledge(payload.points);
-                    backoff.succeeded();
-                }
-                Outcome::Refused(status) => {
-                    self.account.error(format!("refused: {status}"));
-                    self.account.lose(payload.points, DropReason::Refused);
-                    backoff.succeeded();
-                }
-                Outcome::Failed { why, wait } => {
-                    self.queue.put_back(payload);
-                    self.account.retry(&why);
-                    if !self.queue.pause(wait.unwrap_or_else(|| backoff.wait())).await {
-                        return;
+        let (mut live, mut backlog) = (Lane::new(self.retry), Lane::new(self.retry));
+        let mut pace = Pace::new();
+        loop {
+            if live.may_begin(&self.lanes)
+                && let Some(taken) = self.lanes.take_live()
+            {
+                live.posting = Some(Box::pin(self.deliver(taken)));
+            }
+            if backlog.may_begin(&self.lanes)
+                && pace.is_due()
+                && let Some(taken) = self.lanes.take_backlog()
+            {
+                pace.took(taken.payload.bytes.len());
+                backlog.posting = Some(Box::pin(self.deliver(taken)));
+            }
+            let is_idle = live.posting.is_none() && backlog.posting.is_none();
+            if is_idle && self.lanes.is_finished() {
+                return;
+            }
+            let waits = [&live, &backlog].map(|lane| lane.next(&self.lanes));
+            let next = waits.into_iter().flatten().filter(|at| *at > Instant::now()).min();
+            let is_closing = self.lanes.is_closing();
+            tokio::select! {
+                (taken, outcome) = live.done() => {
+                    if let Some(wait) = self.judge(&taken, &outcome, &mut live) {
+                        self.lanes.put_back(taken);
+                        self.lanes.fall_behind();
+                        // The backlog goes to the same place.
+                        backlog.failed(wait);
                     }
                 }
+                (taken, outcome) = backlog.done() => {
+                    if self.judge(&taken, &outcome, &mut backlog).is_some() {
+                        self.lanes.put_back(taken);
+                    } else {
+                        live.succeeded();
+                    }
+                }
+                () = self.lanes.changed() => {}
+                () = pace.due() => {}
+                () = until(next) => {}
+                () = self.lanes.closing(), if !is_closing => {}
+            }
+            self.account.set_up(live.waits.is_none() && backlog.waits.is_none());
+        }
+    }
+
+    /// Settles what became of a post, or says that it failed, and how long the other side asked
+    /// us to wait.
+    fn judge(
+        &self,
+        taken: &Taken,
+        outcome: &Outcome,
+        lane: &mut Lane<'_>,
+    ) -> Option<Option<Duration>> {
+        match outcome {
+            Outcome::Delivered => {
+                self.lanes.acknowledge(taken);
+                lane.succeeded();
+                None
+            }
+            Outcome::Refused(status) => {
+                self.account.error(format!("refused: {status}"));
+                self.lanes.refuse(taken);
+                lane.succeeded();
+                None
+            }
+            Outcome::Failed { why, wait } => {
+                self.account.retry(why);
+                lane.failed(*wait);
+                Some(*wait)
             }
         }
+    }
+
+    async fn deliver(&self, taken: Taken) -> (Taken, Outcome) {
+        let outcome = self.post(taken.payload.bytes.clone()).await;
+        (taken, outcome)
     }
 
     async fn post(&self, body: Bytes) -> Outcome {
@@ -73,13 +178,13 @@ impl HttpSink {
         }
         let request = self.client.post(self.url.clone()).headers(headers).body(body);
         match request.send().await {
-            Ok(response) => self.judge(response).await,
+            Ok(response) => self.read(response).await,
             // The URL may hold a key, so it is not told.
             Err(error) => failed(&chain(&error.without_url())),
         }
     }
 
-    async fn judge(&self, mut response: Response) -> Outcome {
+    async fn read(&self, mut response: Response) -> Outcome {
         let status = response.status();
         // The connection is used again if the answer is read to its end; a long one is not worth it.
         let mut unread = ANSWER_BYTES;
@@ -95,6 +200,13 @@ impl HttpSink {
         } else {
             Outcome::Refused(status)
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 

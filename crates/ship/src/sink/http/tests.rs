@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::DropReason;
 use crate::queue::Payload;
 
 const QUICK: Retry = Retry {
@@ -53,35 +54,36 @@ impl Server {
 }
 
 struct Sink {
-    queue: Arc<Queue>,
+    lanes: Arc<Lanes>,
     account: Arc<Account>,
     running: JoinHandle<()>,
 }
 
 fn start(url: &str, token_file: Option<PathBuf>, retry: Retry) -> Sink {
     let account = Arc::new(Account::new("o".into(), true));
-    let queue = Arc::new(Queue::new(1 << 20, Arc::clone(&account)));
+    let age = Duration::from_hours(1);
+    let lanes = Arc::new(Lanes::new(1 << 20, age, false, Arc::clone(&account)));
     let url: Url = url.parse().unwrap();
     let sink = HttpSink {
         client: client("o", &url, retry).unwrap(),
         url,
         token_file,
         retry,
-        queue: Arc::clone(&queue),
+        lanes: Arc::clone(&lanes),
         account: Arc::clone(&account),
     };
-    Sink { queue, account, running: tokio::spawn(sink.run()) }
+    Sink { lanes, account, running: tokio::spawn(sink.run()) }
 }
 
 impl Sink {
     fn push(&self, body: &'static [u8], points: u64) {
         self.account.offer(points);
-        self.queue.push(Payload { bytes: Bytes::from_static(body), points });
+        self.lanes.push(Payload { bytes: Bytes::from_static(body), points });
     }
 
     /// Lets the sink finish what it has, and returns its account.
     async fn finish(self) -> crate::OutputLedger {
-        self.queue.close();
+        self.lanes.close();
         let ended = timeout(Duration::from_secs(20), self.running).await;
         ended.expect("nothing here takes long").unwrap();
         self.account.ledger()
@@ -215,4 +217,45 @@ fn retry_after_is_seconds_or_a_date_and_bounded() {
         assert_eq!(retry_after(&headers, now), wait.map(Duration::from_secs), "{text}");
     }
     assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}
+
+#[tokio::test]
+async fn what_is_live_does_not_wait_for_a_part_of_the_backlog() {
+    let server = Server::start().await;
+    let sink = start(&server.url, None, QUICK);
+    sink.push(b"backlog", 1);
+    server.answer("503 Busy").await;
+    // Only now it is known to have failed.
+    let (_hanging, _, body) = server.request().await;
+    assert_eq!(body, b"backlog");
+    for _ in 0..3 {
+        sink.push(b"live", 1);
+        let (_, body) = server.answer("200 OK").await;
+        assert_eq!(body, b"live");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_always_fails_holds_up_nothing_but_the_backlog() {
+    let server = Server::start().await;
+    let sink = start(&server.url, None, QUICK);
+    sink.push(b"poison", 1);
+    server.answer("500 Oops").await;
+    while sink.account.ledger().retries == 0 {
+        tokio::task::yield_now().await;
+    }
+    sink.push(b"live", 1);
+    let mut live = 0;
+    while live < 3 {
+        let (mut peer, _, body) = server.request().await;
+        let answer = if body == b"live" { "200 OK" } else { "500 Oops" };
+        let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        peer.write_all(answer.as_bytes()).await.unwrap();
+        if body == b"live" {
+            live += 1;
+            sink.push(b"live", 1);
+        }
+    }
+    assert!(!sink.account.is_up(), "a part of it is not delivered");
+    assert!(sink.account.ledger().acknowledged >= 2);
 }
