@@ -11,6 +11,7 @@ mod log;
 mod mesos;
 mod node;
 mod output;
+mod prometheus;
 mod stages;
 mod text;
 
@@ -29,6 +30,7 @@ pub(crate) use log::{Format, Log};
 pub(crate) use mesos::Mesos;
 pub(crate) use node::Node;
 pub(crate) use output::{Output, OutputUrl};
+pub(crate) use prometheus::Prometheus;
 pub(crate) use text::{HttpListen, duration::parse as parse_duration};
 
 /// Everything that can be set, with nothing left to be found out but what the network says.
@@ -74,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) http: Http,
     pub(crate) api: Api,
+    pub(crate) prometheus: Prometheus,
     pub(crate) log: Log,
 }
 
@@ -108,6 +111,7 @@ impl Default for Config {
             limits: Limits::default(),
             http: Http::default(),
             api: Api::default(),
+            prometheus: Prometheus::default(),
             log: Log::default(),
         }
     }
@@ -233,6 +237,7 @@ impl Config {
             }
         }
         self.containers.check()?;
+        self.prometheus.check()?;
         self.mesos.check()?;
         self.node.check()
     }

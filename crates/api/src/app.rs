@@ -1,22 +1,18 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::header::ORIGIN;
 use hyper::{Method, StatusCode};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::answer::{self, Answer};
 use crate::request::{Request, Unread};
-use crate::{Containers, Event, Health, Status, StatusFeed, Traffic, V0, registration};
-
-/// How long a reader of the status waits for it.
-const STATUS_PATIENCE: Duration = Duration::from_secs(2);
+use crate::status::{STATUS_PATIENCE, read_status};
+use crate::{Containers, Event, Health, Prometheus, StatusFeed, Traffic, V0, registration};
 
 const INDEX: &str = "weir, a StatsD agent
 
 /status.json  every count, by container, listener and output
+/metrics      the newest values and the same counts, for Prometheus
 /healthz      200 when the listeners are open
 /readyz       200 when the outputs are up, too
 /v0           the newest values, as DC/OS's metrics API: /v0/node, /v0/containers,
@@ -31,6 +27,8 @@ pub struct App {
     pub views: Option<Views>,
     /// The metrics API, if this server has it.
     pub v0: Option<V0>,
+    /// `/metrics`, if this server has it.
+    pub prometheus: Option<Prometheus>,
     /// Where what happens is counted.
     pub traffic: Arc<Traffic>,
 }
@@ -56,6 +54,11 @@ impl App {
             return answer::text(StatusCode::FORBIDDEN, "Requests from web pages are refused");
         }
         let (method, uri) = (&request.head.method, &request.head.uri);
+        if let Some(prometheus) = &self.prometheus
+            && uri.path() == "/metrics"
+        {
+            return prometheus.answer(method, &request.head.headers).await;
+        }
         if let Some(views) = &self.views
             && let Some(view) = View::at(uri.path(), self.registration.is_none())
         {
@@ -121,7 +124,7 @@ impl Views {
     async fn show(&self, view: View) -> Answer {
         match view {
             View::Index => answer::text(StatusCode::OK, INDEX),
-            View::Status => match self.read_status().await {
+            View::Status => match read_status(&self.status).await {
                 Some(status) => {
                     let json =
                         serde_json::to_vec(&*status).expect("a status can be written as JSON");
@@ -139,15 +142,6 @@ impl Views {
                 well(&listeners)
             }
         }
-    }
-
-    async fn read_status(&self) -> Option<Arc<Status>> {
-        let (tell, told) = oneshot::channel();
-        let reading = async {
-            self.status.send(tell).await.ok()?;
-            told.await.ok()
-        };
-        timeout(STATUS_PATIENCE, reading).await.ok().flatten()
     }
 }
 

@@ -10,6 +10,7 @@ mod ledger;
 mod mesos;
 mod outputs;
 mod program;
+mod prometheus;
 mod resources;
 mod streams;
 mod v0;

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use api::{
-    Account, App, ContainersCounts, Health, LatestCounts, OutputStatus, SourceKind, SourceStatus,
-    Status, TrafficCounts, Views,
+    Account, App, ContainersCounts, Health, LatestCounts, OutputStatus, PrometheusStatus,
+    SourceKind, SourceStatus, Status, TrafficCounts, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,6 +43,7 @@ fn status(sources: usize) -> Status {
         containers: ContainersCounts::default(),
         latest: LatestCounts::default(),
         http: TrafficCounts::default(),
+        prometheus: PrometheusStatus::default(),
     }
 }
 
