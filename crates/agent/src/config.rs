@@ -11,6 +11,7 @@ mod log;
 mod mesos;
 mod node;
 mod output;
+mod prometheus;
 mod stages;
 mod tag_rule;
 mod text;
@@ -30,6 +31,7 @@ pub(crate) use log::{Format, Log};
 pub(crate) use mesos::Mesos;
 pub(crate) use node::Node;
 pub(crate) use output::{Output, OutputUrl};
+pub(crate) use prometheus::Prometheus;
 pub(crate) use tag_rule::TagRule;
 pub(crate) use text::{HttpListen, duration::parse as parse_duration};
 
@@ -79,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) tag_rules: Vec<TagRule>,
     pub(crate) http: Http,
     pub(crate) api: Api,
+    pub(crate) prometheus: Prometheus,
     pub(crate) log: Log,
 }
 
@@ -114,6 +117,7 @@ impl Default for Config {
             tag_rules: Vec::new(),
             http: Http::default(),
             api: Api::default(),
+            prometheus: Prometheus::default(),
             log: Log::default(),
         }
     }
@@ -245,6 +249,7 @@ impl Config {
         self.limits.check()?;
         self.tag_rules.iter().try_for_each(TagRule::check)?;
         self.containers.check()?;
+        self.prometheus.check()?;
         self.mesos.check()?;
         self.node.check()
     }

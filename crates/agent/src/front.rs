@@ -2,6 +2,7 @@
 //! tasks behind them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use api::{
     App, CardinalityFeed, CardinalityQuery, Change, Containers, Endpoint, Health, Hooks, Latest,
-    Server, Status, Traffic, V0, Views,
+    Prometheus, Server, Status, Traffic, V0, Views,
 };
 use enrich::{Contexts, Directory, Measured, Poller};
 use ingest::Listeners;
@@ -169,13 +170,24 @@ impl Front {
         });
     }
 
-    /// Opens the metrics API's own listeners, and the operator's HTTP listener, if there are to be
-    /// any.
+    /// What answers scrapes, if anything is to.
+    pub(crate) fn prometheus(
+        &self,
+        config: &Config,
+        latest: Option<&Latest>,
+    ) -> Option<Prometheus> {
+        let latest = latest.filter(|_| config.prometheus.enabled)?;
+        Some(Prometheus::new(config.to_prometheus(), latest.clone(), self.status.clone()))
+    }
+
+    /// Opens the own listeners of the metrics API and of Prometheus, and the operator's HTTP
+    /// listener, if there are to be any.
     pub(crate) fn serve_http(
         &mut self,
         config: &Config,
         outputs: Arc<Outputs>,
         latest: Option<Latest>,
+        prometheus: Option<Prometheus>,
     ) -> Result<()> {
         let v0 = config.api.enabled.then_some(latest).flatten();
         let v0 = v0.map(|latest| V0 { latest, config: config.to_v0() });
@@ -185,8 +197,15 @@ impl Front {
                 self.serve(Server::bind(&at.0)?, App { v0: v0.clone(), traffic, ..App::default() });
             }
         }
+        if prometheus.is_some()
+            && let Some(at) = config.prometheus.listen.0
+        {
+            let server = Server::bind(&endpoint(at))?;
+            let (prometheus, traffic) = (prometheus.clone(), self.traffic.clone());
+            self.serve(server, App { prometheus, traffic, ..App::default() });
+        }
         let HttpListen::At(address) = config.http.listen else { return Ok(()) };
-        let endpoint = Endpoint::Tcp { host: address.ip().to_string(), port: address.port() };
+        let endpoint = endpoint(address);
         let server = Server::bind(&endpoint)?;
         self.http = Some(server.endpoint().clone());
         let registers = config.containers.api.is_empty() && endpoint.is_local();
@@ -199,6 +218,7 @@ impl Front {
                 health: Arc::new(move || health(&listening, &outputs)),
             }),
             v0,
+            prometheus,
             traffic: self.traffic.clone(),
         };
         self.serve(server, app);
@@ -227,6 +247,10 @@ impl Front {
     fn serve(&self, server: Server, app: App) {
         self.tasks.spawn(server.serve(app, self.stop.clone()));
     }
+}
+
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint::Tcp { host: address.ip().to_string(), port: address.port() }
 }
 
 fn hooks(directory: Directory, contexts: &Contexts) -> Hooks {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    Account, Containers, Latest, Lost, OutputStatus, PollStatus, SourceKind, SourceStatus, Status,
-    StreamStatus, Traffic,
+    Account, Containers, Latest, Lost, OutputStatus, PollStatus, Prometheus, SourceKind,
+    SourceStatus, Status, StreamStatus, Traffic,
 };
 use enrich::{Contexts, PollHealth};
 use ingest::{Address, Listeners};
@@ -42,6 +42,7 @@ pub(crate) struct Ledger {
     pub(crate) outputs: Arc<Outputs>,
     pub(crate) waiting_points: Arc<AtomicU64>,
     pub(crate) latest: Option<Latest>,
+    pub(crate) prometheus: Option<Prometheus>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) contexts: Contexts,
     pub(crate) looks: Looks,
@@ -124,6 +125,7 @@ impl Ledger {
             streams: self.streams.iter().map(stream).collect(),
             latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
+            prometheus: self.prometheus.as_ref().map(Prometheus::status).unwrap_or_default(),
         }
     }
 

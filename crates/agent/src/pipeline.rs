@@ -96,6 +96,7 @@ impl Pipeline {
             waiting_points: waiting_points.clone(),
         };
         let flush = flush::Thread::start(flush, ended, messages)?;
+        let prometheus = front.prometheus(config, latest.as_ref());
         front.serve_status(Ledger {
             boot_id: boot_id.clone(),
             started: crate::ends::Now::read().wall_ms,
@@ -105,6 +106,7 @@ impl Pipeline {
             outputs: outputs.clone(),
             waiting_points,
             latest: latest.clone(),
+            prometheus: prometheus.clone(),
             traffic: front.traffic.clone(),
             terms: terms.clone(),
             contexts,
@@ -116,7 +118,7 @@ impl Pipeline {
         front.follow_node(config, looks, &measured);
 
         // Last what lets anybody speak.
-        front.serve_http(config, outputs.clone(), latest)?;
+        front.serve_http(config, outputs.clone(), latest, prometheus)?;
         let shared = shared::open(config, &listeners)?;
         let collectors = collectors.into_iter().map(collector::Bound::start).collect();
         front.all_listeners_are_open();

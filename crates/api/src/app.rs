@@ -11,13 +11,11 @@ use tokio::time::timeout;
 use crate::answer::{self, Answer};
 use crate::path::percent_decode;
 use crate::request::{Request, Unread};
+use crate::status::{STATUS_PATIENCE, read_status};
 use crate::{
-    Cardinality, CardinalityFeed, CardinalityQuery, Containers, Event, Health, Status, StatusFeed,
-    Traffic, V0, registration,
+    Cardinality, CardinalityFeed, CardinalityQuery, Containers, Event, Health, Prometheus,
+    StatusFeed, Traffic, V0, registration,
 };
-
-/// How long a reader of the status waits for it.
-const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// And one of the cardinality, before the connection is taken for a stalled one.
 const CARDINALITY_PATIENCE: Duration = Duration::from_millis(4500);
@@ -25,6 +23,7 @@ const CARDINALITY_PATIENCE: Duration = Duration::from_millis(4500);
 const INDEX: &str = "weir, a StatsD agent
 
 /status.json       every count, by container, listener and output
+/metrics           the newest values and the same counts, for Prometheus
 /cardinality.json  who has how many series, and why; ?container=ID for more of one
 /healthz           200 when the listeners are open
 /readyz            200 when the outputs are up, too
@@ -40,6 +39,8 @@ pub struct App {
     pub views: Option<Views>,
     /// The metrics API, if this server has it.
     pub v0: Option<V0>,
+    /// `/metrics`, if this server has it.
+    pub prometheus: Option<Prometheus>,
     /// Where what happens is counted.
     pub traffic: Arc<Traffic>,
 }
@@ -67,6 +68,11 @@ impl App {
             return answer::text(StatusCode::FORBIDDEN, "Requests from web pages are refused");
         }
         let (method, uri) = (&request.head.method, &request.head.uri);
+        if let Some(prometheus) = &self.prometheus
+            && uri.path() == "/metrics"
+        {
+            return prometheus.answer(method, &request.head.headers).await;
+        }
         if let Some(views) = &self.views
             && let Some(view) = View::at(uri.path(), self.registration.is_none())
         {
@@ -134,7 +140,9 @@ impl Views {
     async fn show(&self, view: View, query: &str) -> Answer {
         match view {
             View::Index => answer::text(StatusCode::OK, INDEX),
-            View::Status => json_or_late("status", self.read_status().await, STATUS_PATIENCE),
+            View::Status => {
+                json_or_late("status", read_status(&self.status).await, STATUS_PATIENCE)
+            }
             View::Cardinality => match container_in(query) {
                 Ok(container_id) => {
                     let read = self.read_cardinality(container_id).await;
@@ -149,15 +157,6 @@ impl Views {
                 well(&listeners)
             }
         }
-    }
-
-    async fn read_status(&self) -> Option<Arc<Status>> {
-        let (tell, told) = oneshot::channel();
-        let reading = async {
-            self.status.send(tell).await.ok()?;
-            told.await.ok()
-        };
-        timeout(STATUS_PATIENCE, reading).await.ok().flatten()
     }
 
     async fn read_cardinality(&self, container_id: Option<String>) -> Option<Arc<Cardinality>> {

@@ -67,6 +67,8 @@ struct Shared {
     series: AtomicUsize,
     totals: AtomicUsize,
     left_out: AtomicU64,
+    /// What the next series to come is numbered.
+    next_number: AtomicU64,
     next_tidy: AtomicU32,
 }
 
@@ -105,6 +107,7 @@ impl Latest {
             series: AtomicUsize::new(0),
             totals: AtomicUsize::new(0),
             left_out: AtomicU64::new(0),
+            next_number: AtomicU64::new(0),
             next_tidy: AtomicU32::new(0),
         }))
     }
@@ -189,7 +192,7 @@ impl Latest {
     }
 
     fn moment(&self) -> Moment<'_> {
-        let Shared { config, start, series, totals, left_out, .. } = &*self.0;
+        let Shared { config, start, series, totals, left_out, next_number, .. } = &*self.0;
         Moment {
             now: ticks(start.elapsed()),
             expiry: ticks(config.expiry),
@@ -198,6 +201,7 @@ impl Latest {
             series,
             totals,
             left_out,
+            next_number,
         }
     }
 

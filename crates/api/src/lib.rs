@@ -2,9 +2,11 @@
 //!
 //! A [`Server`] binds an [`Endpoint`] and answers there what its [`App`] has. [`Containers`] is the
 //! registry behind the registration; it opens and closes sockets through [`ingest::Listeners`].
-//! [`Status`] is the account that the agent puts together for `/status.json`.
+//! [`Status`] is the account that the agent puts together for `/status.json`. [`Prometheus`] shows it
+//! and the newest values at `/metrics`.
 //!
-//! What is counted, all of it shown there: [`ContainersCounts`] and [`TrafficCounts`].
+//! What is counted, all of it shown in the status: [`ContainersCounts`], [`TrafficCounts`] and
+//! [`PrometheusStatus`].
 #![forbid(unsafe_code)]
 
 mod endpoint;
@@ -19,6 +21,7 @@ mod containers;
 mod registration;
 
 mod latest;
+mod prometheus;
 mod v0;
 
 mod cardinality;
@@ -42,6 +45,7 @@ pub use endpoint::Endpoint;
 pub use error::ApiError;
 pub use health::Health;
 pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, RunningSummary, Seen};
+pub use prometheus::{Clash, Prometheus, PrometheusConfig, PrometheusStatus, Refusals};
 pub use server::Server;
 pub use status::{
     Account, Lost, OutputStatus, PollStatus, SourceKind, SourceStatus, Status, StatusFeed,

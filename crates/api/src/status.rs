@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metric::{Counts, Reason};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use crate::{ContainersCounts, LatestCounts, TrafficCounts};
+use crate::{ContainersCounts, LatestCounts, PrometheusStatus, TrafficCounts};
 
 /// The whole account of the process, as `/status.json` shows it. Times are in unix milliseconds.
 ///
@@ -46,6 +48,8 @@ pub struct Status {
     pub latest: LatestCounts,
     /// What happened at the API's sockets.
     pub http: TrafficCounts,
+    /// How the answers for Prometheus fare.
+    pub prometheus: PrometheusStatus,
 }
 
 /// A container or a listener, and its account.
@@ -199,6 +203,19 @@ pub struct StreamStatus {
 /// Whoever sends a request here is sent the status of that moment.
 pub type StatusFeed = mpsc::Sender<oneshot::Sender<Arc<Status>>>;
 
+/// How long a reader of the status waits for it.
+pub(crate) const STATUS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The status of this moment, if it comes in time.
+pub(crate) async fn read_status(feed: &StatusFeed) -> Option<Arc<Status>> {
+    let (tell, told) = oneshot::channel();
+    let reading = async {
+        feed.send(tell).await.ok()?;
+        told.await.ok()
+    };
+    timeout(STATUS_PATIENCE, reading).await.ok().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +264,7 @@ mod tests {
             containers: ContainersCounts::default(),
             latest: LatestCounts { series: 9, left_out: 1 },
             http: TrafficCounts::default(),
+            prometheus: PrometheusStatus::default(),
         };
         let written = serde_json::to_string(&status).unwrap();
         assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 1 });
@@ -264,6 +282,7 @@ mod tests {
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,
             r#""refused":{"too_many":0,"no_port":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
+            r#""prometheus":{"scrapes":0,"busy":0,"samples":0,"refused":{"type_clashes":0,"collisions":0,"reserved":0,"labels":0,"examples":[]}}}"#,
         ];
         assert!(in_order.is_sorted_by_key(|text| place(text)));
         assert_eq!(

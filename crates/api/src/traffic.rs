@@ -34,7 +34,17 @@ impl Event {
         Self::Undecodable,
     ];
 
-    fn name(self) -> &'static str {
+    /// Those after which something was not served.
+    pub(crate) const FAILURES: [Self; 6] = [
+        Self::OverCap,
+        Self::Cut,
+        Self::AcceptFailed,
+        Self::Forbidden,
+        Self::TooLarge,
+        Self::Undecodable,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connections",
             Self::OverCap => "over_cap",

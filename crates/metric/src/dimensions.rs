@@ -62,6 +62,13 @@ impl Dimensions {
         ]
     }
 
+    /// The executor's name, if the task has an executor of its own: DC/OS does not know that a
+    /// command has one.
+    pub fn own_executor_name(&self) -> &str {
+        let is_command = !self.executor_id.is_empty() && self.executor_id == self.task_id;
+        if is_command { "" } else { &self.executor_name }
+    }
+
     /// Whether a client's tag of this key is the name of an identity dimension.
     pub fn is_identity(key: &str) -> bool {
         IDENTITY.contains(&key)

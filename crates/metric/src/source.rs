@@ -97,6 +97,14 @@ impl Source {
         }
     }
 
+    /// Whether it is not told by a client but measured.
+    pub fn is_measured(&self) -> bool {
+        match &self.origin {
+            Origin::Resources { .. } | Origin::Node | Origin::MesosAgent => true,
+            Origin::Container { .. } | Origin::Listener { .. } | Origin::Claimed { .. } => false,
+        }
+    }
+
     /// The shared listener that its samples came through, if it was one.
     pub fn listener(&self) -> Option<&Arc<str>> {
         match &self.origin {

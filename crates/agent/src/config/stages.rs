@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use aggregate::FlushConfig;
-use api::{ContainersConfig, LatestConfig, V0Config};
+use api::{ContainersConfig, LatestConfig, PrometheusConfig, V0Config};
 use enrich::{Credentials, IdentityConfig, LabelRules, MesosConfig, Reconcile};
 use metric::Quantiles;
 use ship::OutputConfig;
@@ -94,11 +94,23 @@ impl Config {
 
     /// Where the newest values are kept, if anybody is to read them.
     pub(crate) fn to_latest(&self) -> Option<LatestConfig> {
-        self.api.enabled.then(|| LatestConfig {
-            expiry: self.to_v0().expiry,
+        let of_v0 = self.api.enabled.then(|| self.to_v0().expiry);
+        let of_prometheus = self.prometheus.enabled.then(|| self.to_prometheus().expiry);
+        Some(LatestConfig {
+            expiry: of_v0.max(of_prometheus)?,
             total_expiry: self.total_expiry,
+            // A container's series go after one more scrape.
+            keeps_ended: self.prometheus.enabled,
             ..LatestConfig::default()
         })
+    }
+
+    pub(crate) fn to_prometheus(&self) -> PrometheusConfig {
+        PrometheusConfig {
+            expiry: self.prometheus.expiry.max(self.flush_interval * 2),
+            counter_suffix: self.prometheus.counter_suffix.as_str().into(),
+            container_self_metrics: self.prometheus.container_self_metrics,
+        }
     }
 
     /// A series that is told at every flush is never missing between two.

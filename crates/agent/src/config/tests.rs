@@ -75,6 +75,12 @@ fn the_effective_configuration_is_accepted_again_and_is_the_same() {
         nan = "string"
         expiry = "1m"
         enabled = false
+        [prometheus]
+        enabled = false
+        listen = "[::]:61091"
+        expiry = "90s"
+        counter_suffix = "_total"
+        container_self_metrics = false
         "#,
     )
     .unwrap();
@@ -132,6 +138,8 @@ fn an_error_says_where_and_what_was_expected() {
         ("[http]\nlisten = \"here\"", ["line 2", "here", "127.0.0.1:8126"]),
         ("[api]\nnan = \"null\"", ["line 2", "null", "omit"]),
         ("[api]\nnames = \"dcos-2.0\"", ["line 2", "dcos-2.0", "dcos-1.12"]),
+        ("[prometheus]\nlisten = \"61091\"", ["line 2", "61091", "0.0.0.0:61091"]),
+        ("[prometheus]\ncounter_suffix = \".x\"", ["FILE", "counter_suffix", "_total"]),
         ("flush_interval = \"1ms\"", ["FILE", "flush_interval", "100ms"]),
         ("quantiles = [1.0]", ["FILE", "quantiles", "below 1"]),
         ("[[listener]]\n[[listener]]", ["FILE", "udp://127.0.0.1:8125", "twice"]),

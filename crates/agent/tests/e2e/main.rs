@@ -13,6 +13,7 @@ mod look;
 mod mesos;
 mod outputs;
 mod program;
+mod prometheus;
 mod queue;
 mod resources;
 mod rules;

@@ -367,7 +367,7 @@ fn totals_go_on_over_flushes_and_what_was_not_touched_stays() {
 #[test]
 fn a_series_that_is_not_seen_goes_after_the_expiry() {
     let dir = tempfile::tempdir().unwrap();
-    let config = "[api]\nexpiry = \"1s\"\n";
+    let config = "[api]\nexpiry = \"1s\"\n[prometheus]\nexpiry = \"1s\"\n";
     let agent = Start::in_dir(&dir).config(config).start();
     let port = agent.register("a");
     send(port, "brief:1|c\nlevel:1|g");

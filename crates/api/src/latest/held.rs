@@ -36,7 +36,6 @@ struct Told {
     series: Vec<Series>,
     /// Where each series is, by the hash of its key.
     places: HashTable<u32>,
-    next_number: u64,
     /// The place after that of the last datapoint. Mostly the next one's: a source's series are
     /// told in one order at every flush.
     expected: usize,
@@ -48,7 +47,7 @@ struct Told {
 struct Series {
     key: SeriesKey,
     newest: Newest,
-    /// Greater than that of every series that came before it.
+    /// See [`Seen::number`].
     number: u64,
     /// When weir last saw a value.
     last: Tick,
@@ -75,6 +74,7 @@ pub(super) struct Moment<'a> {
     pub(super) series: &'a AtomicUsize,
     pub(super) totals: &'a AtomicUsize,
     pub(super) left_out: &'a AtomicU64,
+    pub(super) next_number: &'a AtomicU64,
 }
 
 impl Moment<'_> {
@@ -157,8 +157,9 @@ impl Held {
         for series in piece {
             place.0 = series.number + 1;
             if now.saturating_sub(series.last) <= expiry {
-                let Series { key, newest, at, .. } = series;
-                into.push(Seen { key: key.clone(), newest: newest.clone(), at: *at });
+                let Series { key, newest, number, at, .. } = series;
+                let (key, newest) = (key.clone(), newest.clone());
+                into.push(Seen { key, newest, number: *number, at: *at });
             }
         }
         from + PIECE < told.series.len()
@@ -279,8 +280,8 @@ impl Told {
             series.reserve_exact(series.len() / 10 + 4);
         }
         let place = series.len() as u32;
-        let (key, number) = (datapoint.key.clone(), self.next_number);
-        self.next_number += 1;
+        let key = datapoint.key.clone();
+        let number = moment.next_number.fetch_add(1, Ordering::Relaxed);
         series.push(Series { key, newest, number, last: moment.now, at });
         *expected = series.len();
         places.insert_unique(hash, place, |place| hash_of(hasher, &series[*place as usize].key));

@@ -7,6 +7,8 @@ pub struct Seen {
     pub key: SeriesKey,
     /// Its value.
     pub newest: Newest,
+    /// Greater than that of every series, of whatever source, that came before it.
+    pub number: u64,
     /// When, in unix seconds: the end of the flush that told it, or the client's own time; never
     /// later than that flush.
     pub at: u32,

@@ -20,12 +20,11 @@ pub(super) fn of_node(who: &Dimensions) -> Common {
     tags
 }
 
-/// Adds the name of a source's executor, if it has one of its own: DC/OS does not know that a
-/// command has an executor.
+/// Adds the name of a source's executor, if it has one of its own.
 pub(super) fn add_executor(tags: &mut Common, who: &Dimensions) {
-    let has_its_own = who.executor_id.is_empty() || who.executor_id != who.task_id;
-    if has_its_own && !who.executor_name.is_empty() {
-        tags.insert("executor_name".to_owned(), who.executor_name.clone());
+    let name = who.own_executor_name();
+    if !name.is_empty() {
+        tags.insert("executor_name".to_owned(), name.to_owned());
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use api::{
     Account, App, Cardinality, CardinalityQuery, ContainersCounts, Health, LatestCounts, Lost,
-    OutputStatus, SourceKind, SourceStatus, Status, TrafficCounts, Views,
+    OutputStatus, PrometheusStatus, SourceKind, SourceStatus, Status, TrafficCounts, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,6 +51,7 @@ fn status(sources: usize) -> Status {
         containers: ContainersCounts::default(),
         latest: LatestCounts::default(),
         http: TrafficCounts::default(),
+        prometheus: PrometheusStatus::default(),
     }
 }
 
