@@ -164,7 +164,7 @@ impl Listeners {
         let bound = bind::bind(&address, left, wish, warned).inspect_err(|error| {
             // One of ours may be in the way, from before the configuration changed.
             if let (IngestError::InUse { .. }, Address::Udp(address)) = (error, &address) {
-                self.shared.store.give_up_port(address.port());
+                self.shared.store.give_up_udp(address.port());
             }
         })?;
         self.serve(&open.source, bound)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::fstat;
 use tracing::{info, warn};
 
-use crate::{IngestError, sys};
+use crate::{Address, IngestError, sys};
 use left::Left;
 pub use left::{Place, Stored};
 pub use manager::Manager;
@@ -118,16 +118,14 @@ impl Store {
         taken
     }
 
-    /// Has the manager keep a stream socket that was bound at this endpoint; gives its name. It is
-    /// kept for as long as `socket` lives, and on until it is released.
-    pub fn keep_streams(
-        &self,
-        endpoint: &str,
-        socket: &Arc<impl AsFd + Send + Sync + 'static>,
-    ) -> Arc<str> {
-        let name = Arc::from(name::of_streams(endpoint));
-        self.keep(&name, socket);
-        name
+    /// Has the manager keep a stream socket that was bound at this endpoint.
+    pub fn keep_streams(&self, endpoint: &str, socket: &Arc<impl AsFd + Send + Sync + 'static>) {
+        self.keep(&Self::name_of_streams(endpoint).into(), socket);
+    }
+
+    /// What a stream socket that was bound at this endpoint is called.
+    pub fn name_of_streams(endpoint: &str) -> String {
+        name::of_streams(endpoint)
     }
 
     pub(crate) fn keep(&self, name: &Arc<str>, socket: &Arc<impl AsFd + Send + Sync + 'static>) {
@@ -152,8 +150,16 @@ impl Store {
     }
 
     /// Closes UDP sockets that were left on this port at another address than is wanted now.
-    pub(crate) fn give_up_port(&self, port: u16) {
-        let taken = self.left().take_port(port);
+    pub(crate) fn give_up_udp(&self, port: u16) {
+        let is_in_the_way = |place: &Place| matches!(place, Place::Datagrams(Address::Udp(address)) if address.port() == port);
+        let taken = self.left().take_if(is_in_the_way);
+        self.close(taken);
+    }
+
+    /// Closes TCP sockets that were left on this port at another address than is wanted now.
+    pub fn give_up_tcp(&self, port: u16) {
+        let is_in_the_way = |place: &Place| matches!(place, Place::Tcp(at) if at.port() == port);
+        let taken = self.left().take_if(is_in_the_way);
         self.close(taken);
     }
 

@@ -143,9 +143,7 @@ impl Registry {
         {
             let mut state = self.state();
             if state.held.len() + state.opening >= self.config.max_containers {
-                state.refused.too_many += 1;
-                drop(state);
-                return Err(self.complain(id, Refusal::TooMany));
+                return Err(Refusal::TooMany);
             }
             state.opening += 1;
         }
@@ -153,14 +151,7 @@ impl Registry {
         let opened = self.open(&source, asked.statsd_port);
         let mut state = self.state();
         state.opening -= 1;
-        let port = match opened {
-            Ok(port) => port,
-            Err(refusal) => {
-                state.refused.no_port += 1;
-                drop(state);
-                return Err(self.complain(id, refusal));
-            }
-        };
+        let port = opened?;
         let host = self.host(&asked.statsd_host);
         let held =
             Held { source: Arc::clone(&source), host, port, unbound: false, since: Instant::now() };
@@ -180,13 +171,8 @@ impl Registry {
         held: Held,
     ) -> Result<(Container, Option<Written>), Refusal> {
         let opened = self.open(&held.source, held.port);
-        match opened.or_else(|_| self.open(&held.source, 0)) {
-            Ok(port) => Ok(self.bound(id, held, port)),
-            Err(refusal) => {
-                self.state().refused.no_port += 1;
-                Err(self.complain(id, refusal))
-            }
-        }
+        let port = opened.or_else(|_| self.open(&held.source, 0))?;
+        Ok(self.bound(id, held, port))
     }
 
     pub(super) fn bound(
@@ -278,10 +264,37 @@ impl Registry {
         })
     }
 
-    fn complain(&self, id: &str, refusal: Refusal) -> Refusal {
-        let seldom = match &refusal {
-            Refusal::TooMany => &self.refused_for_number,
-            Refusal::Id(_) | Refusal::Host | Refusal::NoPort(_) => &self.refused_for_port,
+    /// Whether what was refused may be had in a moment: the service manager is yet to let go of a
+    /// port.
+    pub(super) fn is_worth_another_try(&self, refusal: &Refusal) -> bool {
+        let in_use = matches!(refusal, Refusal::NoPort(None | Some(IngestError::InUse { .. })));
+        in_use && self.listeners.is_releasing()
+    }
+
+    /// Whether the service manager is yet to let go of a port.
+    pub(super) fn is_releasing(&self) -> bool {
+        self.listeners.is_releasing()
+    }
+
+    /// Counts a registration that is refused for good, and says so in the log now and then.
+    pub(super) fn refuse(&self, id: &str, refusal: Refusal) -> Refusal {
+        let seldom = {
+            let refused = &mut self.state().refused;
+            match &refusal {
+                Refusal::TooMany => {
+                    refused.too_many += 1;
+                    &self.refused_for_number
+                }
+                Refusal::NoPort(Some(IngestError::Descriptors { .. })) => {
+                    refused.no_descriptor += 1;
+                    &self.refused_for_port
+                }
+                Refusal::NoPort(_) => {
+                    refused.no_port += 1;
+                    &self.refused_for_port
+                }
+                Refusal::Id(_) | Refusal::Host => return refusal,
+            }
         };
         if let Some(refused) = seldom.due() {
             warn!(

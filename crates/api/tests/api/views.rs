@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use api::{
     Account, App, Cardinality, CardinalityQuery, ContainersCounts, Health, LatestCounts, Lost,
-    OutputStatus, SourceKind, SourceStatus, Status, TrafficCounts, Views,
+    OutputStatus, Restored, SourceKind, SourceStatus, Status, TrafficCounts, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,6 +45,8 @@ fn status(sources: usize) -> Status {
         containers: ContainersCounts::default(),
         latest: LatestCounts::default(),
         http: TrafficCounts::default(),
+        unclean_previous_stop: None,
+        restored: Restored::default(),
     }
 }
 

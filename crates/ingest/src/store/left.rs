@@ -62,13 +62,9 @@ impl Left {
         self.known.iter().filter(is_wanted).map(|(place, _)| place.clone()).collect()
     }
 
-    /// UDP sockets that keep this port from being bound, at whatever address.
-    pub(super) fn take_port(&mut self, port: u16) -> Vec<Stored> {
-        let of_port = |place: &Place, _: &mut Vec<Stored>| match place {
-            Place::Datagrams(Address::Udp(address)) => address.port() == port,
-            Place::Datagrams(Address::Unixgram(_)) | Place::Tcp(_) | Place::Unix(_) => false,
-        };
-        self.known.extract_if(of_port).flat_map(|(_, stored)| stored).collect()
+    pub(super) fn take_if(&mut self, wanted: impl Fn(&Place) -> bool) -> Vec<Stored> {
+        let taken = self.known.extract_if(|place, _| wanted(place));
+        taken.flat_map(|(_, stored)| stored).collect()
     }
 
     /// All that nobody took, with what is to be said of each.
