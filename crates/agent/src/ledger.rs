@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    Account, Containers, Latest, Lost, OutputStatus, PollStatus, SourceKind, SourceStatus, Status,
-    StreamStatus, Traffic,
+    Account, Containers, Latest, Lost, OutputStatus, PollStatus, Restored, SourceKind,
+    SourceStatus, Status, StreamStatus, Traffic, UncleanStop,
 };
 use enrich::{Contexts, PollHealth};
-use ingest::{Address, Listeners};
+use ingest::{Address, Listeners, Store};
 use metric::{Counts, Origin, Source};
 use ship::{OutputLedger, Outputs};
 use tokio::sync::{mpsc, oneshot};
@@ -47,6 +47,10 @@ pub(crate) struct Ledger {
     pub(crate) looks: Looks,
     pub(crate) streams: Vec<Streams>,
     pub(crate) terms: Terms,
+    pub(crate) unclean_previous_stop: Option<UncleanStop>,
+    /// Without the sockets, of which more may come.
+    pub(crate) restored: Restored,
+    pub(crate) store: Store,
 }
 
 impl Ledger {
@@ -124,6 +128,8 @@ impl Ledger {
             streams: self.streams.iter().map(stream).collect(),
             latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
+            unclean_previous_stop: self.unclean_previous_stop,
+            restored: Restored { sockets: self.store.taken(), ..self.restored },
         }
     }
 

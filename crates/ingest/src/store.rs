@@ -51,8 +51,8 @@ pub struct DropReading {
 }
 
 /// Takes possession of the sockets that this process was started with: `count` of them, from
-/// descriptor 3 on, with names separated by colons; `sd_listen_fds(3)`. To be called before the
-/// process opens anything; only the first call gets any.
+/// descriptor 3 on, with names separated by colons; `sd_listen_fds(3)`. Only the first call
+/// in a process gets any.
 pub fn stored_sockets(count: usize, names: Option<&str>) -> Vec<Stored> {
     let mut names = names.into_iter().flat_map(|names| names.split(':'));
     let stored = |socket: Option<OwnedFd>| {

@@ -19,13 +19,15 @@ impl Flush {
         let moment = self.expiry.at(at);
         let mut writer = Writer::begin(to, stamp)?;
         for past in self.pasts.values() {
-            writer.source(&past.source.origin)?;
-            past.hand_on(&self.rolls, moment, &mut |entry| writer.entry(entry))?;
+            if writer.source(&past.source.origin)? {
+                past.hand_on(&self.rolls, moment, &mut |entry| writer.entry(entry))?;
+            }
         }
         // Of sources that this process has not heard of yet either.
         for (origin, legacy) in &self.legacies {
-            writer.source(origin)?;
-            legacy.hand_on(moment, &mut |entry| writer.entry(entry))?;
+            if writer.source(origin)? {
+                legacy.hand_on(moment, &mut |entry| writer.entry(entry))?;
+            }
         }
         writer.finish()
     }

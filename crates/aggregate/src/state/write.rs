@@ -29,20 +29,22 @@ impl<'a, W: Write> Writer<'a, W> {
         Ok(Self { to, origin: Vec::new(), chunk: Vec::new(), saved: Saved::default() })
     }
 
-    /// What follows is of this source.
-    pub(crate) fn source(&mut self, origin: &Origin) -> io::Result<()> {
+    /// What follows is of this source. False if nothing of it is to be kept: it is measured, and
+    /// not added up.
+    pub(crate) fn source(&mut self, origin: &Origin) -> io::Result<bool> {
         self.end_chunk()?;
         self.origin.clear();
         let (kind, texts): (_, &[&str]) = match origin {
             Origin::Container { container_id } => (CONTAINER, &[container_id]),
             Origin::Listener { listener } => (LISTENER, &[listener]),
             Origin::Claimed { listener, container_id } => (CLAIMED, &[listener, container_id]),
+            Origin::Resources { .. } | Origin::Node | Origin::MesosAgent => return Ok(false),
         };
         self.origin.push(kind);
         for text in texts {
             put_bytes(&mut self.origin, text.as_bytes());
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn entry(&mut self, entry: &Entry) -> io::Result<()> {

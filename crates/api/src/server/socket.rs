@@ -78,7 +78,9 @@ impl Socket {
         let (listener, port) = bind_tcp(addresses).map_err(|source| {
             if source.kind() == io::ErrorKind::AddrInUse {
                 // One of ours may be in the way, from before the configuration changed.
-                addresses.iter().for_each(|address| store.give_up_tcp(address.port()));
+                for address in addresses {
+                    store.give_up_tcp(address.port());
+                }
             }
             ApiError::Bind { endpoint: endpoint.clone(), source }
         })?;
