@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 mod harness;
+mod manager;
 mod stand_in;
 
 mod basics;
@@ -14,6 +15,7 @@ mod mesos;
 mod outputs;
 mod program;
 mod resources;
+mod restarts;
 mod rules;
 mod streams;
 mod v0;
