@@ -22,7 +22,6 @@ pub(crate) use state::StateFile;
 #[derive(Debug)]
 pub(crate) struct Handover {
     dir: PathBuf,
-    running: Option<Running>,
     /// It was killed or crashed: samples may be missing.
     pub(crate) unclean: Option<UncleanStop>,
     /// What the kernel had dropped at its sockets when it last asked; `None` if it did not tell.
@@ -30,12 +29,10 @@ pub(crate) struct Handover {
 }
 
 impl Handover {
-    /// Looks what there is, and marks that a process runs from now on. A directory that cannot be
-    /// written is warned of, and costs the next process what it would have been told.
+    /// Looks what there is. Nothing is written yet: others wait for the start.
     pub(crate) fn take_up(dir: &Path, now: Now) -> Self {
-        let readings = readings::load(dir);
-        let (running, before) = Running::begin(dir, now.wall_ms);
-        let unclean = before.map(|it| UncleanStop { from: it.until_ms, to: now.wall_ms });
+        let unclean = Running::killed_before(dir)
+            .map(|it| UncleanStop { from: it.until_ms, to: now.wall_ms });
         if let Some(UncleanStop { from, to }) = unclean {
             let since = match from {
                 Some(from) => format!("{:.1} s ago", (to - from).max(0) as f64 / 1000.0),
@@ -48,17 +45,11 @@ impl Handover {
                  last flush, {since}, may be missing"
             );
         }
-        Self { dir: dir.to_owned(), running, unclean, readings }
+        Self { dir: dir.to_owned(), unclean, readings: readings::load(dir) }
     }
 
     /// Where levels and totals lie between two processes.
     pub(crate) fn state_file(&self) -> StateFile {
         StateFile::in_dir(&self.dir)
-    }
-
-    /// The files that are kept while the process runs: the directory, and the marker if it could
-    /// be made.
-    fn split(self) -> (PathBuf, Option<Running>) {
-        (self.dir, self.running)
     }
 }

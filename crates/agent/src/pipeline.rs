@@ -14,9 +14,9 @@
 //!  ship        for each output: encode -> queue -> send
 //!  api         HTTP: container registration, the newest values, health, status
 //! ```
-//! It starts back to front, so that what can refuse to start does so before a datagram is taken,
-//! with one exception: the known containers' ports and the registration come first of all, because
-//! running tasks and Mesos wait for nothing else. It stops front to back: the data runs dry.
+//! It starts back to front, so that what can refuse to start does so before a datagram is taken.
+//! Sockets are open before they are read, the known containers' ports and the registration first of
+//! all, because running tasks and Mesos wait for nothing else. It stops front to back: the data runs dry.
 //!
 //! Between two processes the service manager holds the sockets (`ingest::Store`), and the data
 //! directory the rest (`handover`).
@@ -78,12 +78,18 @@ impl Pipeline {
         // First of all what others wait for: known ports, then registration.
         let mut front = front::Front::start(config, &listeners, &contexts, &store)?;
 
-        // Then back to front.
+        // Then back to front, and nothing is taken before all that may refuse has not.
         let outputs = Arc::new(Outputs::start(config.to_ship(), boot_id, &Runtime::current())?);
+        let latest = config.to_latest().map(Latest::new);
+        front.serve_http(config, outputs.clone(), latest.clone(), &store)?;
+        let shared = shared::open(config, &listeners, &store)?;
         let (ended, messages) = mpsc::channel();
         let (measured, looks) = (ended.clone(), Looks::default());
         let way_in = WayIn { contexts: contexts.clone(), flush: ended.clone() };
         let collectors = collector::bind(config, &way_in)?;
+        store.close_rest();
+        let (unclean_previous_stop, state) = (handover.unclean, handover.state_file());
+        let keeper = Keeper::start(handover, &store, outputs.clone())?;
         let claims = Claims::new(config.limits.trusted_sources);
         let terms = Terms::new(&config.limits, &config.tag_rules, contexts.clone());
         let total_series = TotalSeries::new(config.limits.total_series);
@@ -93,12 +99,9 @@ impl Pipeline {
         };
         let workers = worker::Pool::start(receivers, new_shard, (&claims, &terms), &ended)?;
         front.follow_contexts(&contexts, workers.handles());
-        let latest = config.to_latest().map(Latest::new);
         let waiting_points = Arc::new(AtomicU64::new(0));
-        let (state, mut merge) = (handover.state_file(), aggregate::Flush::new(config.to_flush()));
+        let mut merge = aggregate::Flush::new(config.to_flush());
         let restored = state.restore(&mut merge);
-        let unclean_previous_stop = handover.unclean;
-        let keeper = Keeper::start(handover, &store, outputs.clone())?;
         let flush = Flush {
             workers: workers.handles(),
             merge,
@@ -121,7 +124,7 @@ impl Pipeline {
             containers: front.containers.clone(),
             outputs: outputs.clone(),
             waiting_points,
-            latest: latest.clone(),
+            latest,
             traffic: front.traffic.clone(),
             terms: terms.clone(),
             contexts,
@@ -134,13 +137,8 @@ impl Pipeline {
         front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
         front.follow_mesos(poller, retired, &measured);
         front.follow_node(config, looks, &measured);
-
-        // Last what lets anybody speak.
-        front.serve_http(config, outputs.clone(), latest, &store)?;
-        let shared = shared::open(config, &listeners, &store)?;
         let collectors = collectors.into_iter().map(collector::Bound::start).collect();
         front.all_listeners_are_open();
-        store.close_rest();
         state.consume();
         let messages = ended;
         Ok(Self {

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::running::Running;
 use super::{Handover, readings};
+use crate::ends::Now;
 
 /// How often it is looked whether a flush is safe.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -83,14 +84,17 @@ impl Tell {
 }
 
 impl Keeper {
-    /// Starts it.
+    /// Marks that a process runs, and keeps that up to date from now on. To be called before a
+    /// sample is taken. A directory that cannot be written is warned of, and costs the next process
+    /// what it would have been told.
     pub(crate) fn start(
         handover: Handover,
         store: &Store,
         outputs: Arc<Outputs>,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (dir, running) = handover.split();
+        let dir = handover.dir;
+        let running = Running::begin(&dir, Now::read().wall_ms);
         let keeping = Keeping {
             shared: Arc::clone(&shared),
             readings_dir: store.is_kept().then_some(dir),

@@ -38,24 +38,28 @@ pub(super) struct Killed {
 }
 
 impl Running {
-    /// Marks the start of a process, and tells of the one before if it did not stop by itself.
-    pub(super) fn begin(dir: &Path, now_ms: i64) -> (Option<Self>, Option<Killed>) {
+    /// What is known of the process before, if it did not stop by itself.
+    pub(super) fn killed_before(dir: &Path) -> Option<Killed> {
         let path = dir.join(NAME);
-        let (before, number) = match read(&path) {
-            Ok(Some((number, until_ms))) => (Some(Killed { until_ms: Some(until_ms) }), number),
-            Ok(None) => (Some(Killed { until_ms: None }), 0),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, 0),
+        match read(&path) {
+            Ok(slot) => Some(Killed { until_ms: slot.map(|(_, until_ms)| until_ms) }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 warn!("cannot read {}: {error}", path.display());
-                (Some(Killed { until_ms: None }), 0)
+                Some(Killed { until_ms: None })
             }
-        };
-        // Until this one has come further, what the last one said holds.
-        let completed_ms = before.and_then(|it| it.until_ms).unwrap_or(now_ms);
+        }
+    }
+
+    /// Marks that a process runs. Until it has come further, what the one before said holds.
+    pub(super) fn begin(dir: &Path, now_ms: i64) -> Option<Self> {
+        let path = dir.join(NAME);
+        let before = read(&path).ok().flatten();
+        let (number, completed_ms) = before.unwrap_or((0, now_ms));
         let running = Self::create(&path, number, completed_ms).inspect_err(|error| {
             warn!("cannot write {}: {error}; a crash will not be noticed", path.display());
         });
-        (running.ok(), before)
+        running.ok()
     }
 
     fn create(path: &Path, number: u64, completed_ms: i64) -> io::Result<Self> {
@@ -126,7 +130,10 @@ mod tests {
     #[test]
     fn a_process_that_was_killed_leaves_word_how_far_it_came() {
         let dir = tempfile::tempdir().unwrap();
-        let begin = |now| Running::begin(dir.path(), now);
+        let begin = |now| {
+            let before = Running::killed_before(dir.path());
+            (Running::begin(dir.path(), now), before)
+        };
         let (first, before) = begin(100);
         assert_eq!(before, None);
         drop(first);
@@ -150,7 +157,7 @@ mod tests {
     fn a_torn_write_costs_the_last_step_only_and_a_damaged_file_is_no_clean_stop() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(NAME);
-        let mut running = Running::begin(dir.path(), 100).0.unwrap();
+        let mut running = Running::begin(dir.path(), 100).unwrap();
         running.completed(110).unwrap();
         running.completed(120).unwrap();
         let whole = std::fs::read(&path).unwrap();
@@ -163,17 +170,16 @@ mod tests {
         }
         for damaged in [&b""[..], b"weir", &[0xff; 3 * SLOT]] {
             std::fs::write(&path, damaged).unwrap();
-            let (running, before) = Running::begin(dir.path(), 200);
-            assert_eq!(before.unwrap(), killed(None));
-            assert_eq!(running.unwrap().completed_ms, 200);
+            assert_eq!(Running::killed_before(dir.path()).unwrap(), killed(None));
+            assert_eq!(Running::begin(dir.path(), 200).unwrap().completed_ms, 200);
         }
     }
 
     #[test]
     fn a_directory_that_cannot_be_written_is_no_reason_not_to_run() {
         let dir = tempfile::tempdir().unwrap();
-        let (running, before) = Running::begin(&dir.path().join("missing"), 1);
-        assert!(running.is_none());
-        assert_eq!(before, None);
+        let missing = dir.path().join("missing");
+        assert_eq!(Running::killed_before(&missing), None);
+        assert!(Running::begin(&missing, 1).is_none());
     }
 }

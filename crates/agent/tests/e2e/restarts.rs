@@ -455,7 +455,7 @@ fn a_kill_at_any_moment_costs_the_running_interval_at_most_and_is_told() {
     let points = points(&dir);
     for sent in sent {
         // What had been sent by then may have been read only after it.
-        let delay = 500;
+        let delay = 250;
         let is_in_a_gap =
             |at: &&i64| gaps.iter().any(|(from, killed)| (from - delay..=*killed).contains(*at));
         let most = sent.times.iter().filter(is_in_a_gap).count() as u64 * LINES;

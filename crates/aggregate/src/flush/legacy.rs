@@ -38,11 +38,6 @@ impl Legacy {
         self.totals.insert(hash, Total { value, last });
     }
 
-    pub(super) fn absorb(&mut self, more: Self) {
-        self.levels.extend(more.levels);
-        self.totals.extend(more.totals);
-    }
-
     /// Hands out what has not expired.
     pub(super) fn hand_on(&self, moment: Moment, to: HandOn<'_>) -> io::Result<()> {
         hand_on(&self.levels, &self.totals, moment, to)

@@ -45,7 +45,7 @@ impl Flush {
         let mut legacies: HashMap<Origin, Legacy> = HashMap::new();
         let mut restored = Saved::default();
         while let Some(mut chunk) = reader.next_chunk()? {
-            let mut legacy = Legacy::default();
+            let legacy = legacies.entry(chunk.origin.clone()).or_default();
             while let Some(entry) = chunk.next_entry()? {
                 let Some(since_saved) = since_saved else { continue };
                 let last =
@@ -67,7 +67,6 @@ impl Flush {
                     }
                 }
             }
-            legacies.entry(chunk.origin).or_default().absorb(legacy);
         }
         self.legacies = legacies;
         Ok(restored)
