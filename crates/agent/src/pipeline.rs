@@ -50,6 +50,9 @@ use crate::watchdog::Ask;
 use crate::worker::Request;
 use crate::{front, shared, worker};
 
+/// How long a stop waits for the service manager to be told of every socket.
+const LONGEST_SETTLE: Duration = Duration::from_secs(1);
+
 /// The running agent.
 pub(crate) struct Pipeline {
     front: front::Front,
@@ -196,5 +199,7 @@ async fn ship_stop(outputs: Arc<Outputs>, deadline: Instant) {
 }
 
 async fn settle(store: Store, deadline: Instant) {
+    // A manager that does not listen by then will not.
+    let deadline = deadline.min(Instant::now() + LONGEST_SETTLE);
     let _ = tokio::task::spawn_blocking(move || store.settle(deadline)).await;
 }

@@ -58,7 +58,7 @@ fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Option<Opened>
         receive_buffer: listener.receive_buffer.unwrap_or_default(),
         readers: NonZeroUsize::new(listener.readers).unwrap_or(NonZeroUsize::MIN),
     };
-    let opened = listeners.open(&open)?;
+    let opened = listeners.take_up(&open)?;
     Ok(Some(Opened { address: opened.address }))
 }
 

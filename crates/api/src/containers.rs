@@ -222,7 +222,7 @@ impl Containers {
     /// Tries again and again to get the ports that were taken at the start, until `stop`.
     pub async fn retry_unbound(&self, stop: CancellationToken) {
         let pause = || {
-            let soon = if self.0.is_releasing() { 10 * PAUSE } else { Duration::MAX };
+            let soon = if self.0.is_about_to_be_bound() { 10 * PAUSE } else { Duration::MAX };
             tokio::time::sleep(self.0.config.retry.min(soon))
         };
         while stop.run_until_cancelled(pause()).await.is_some() {

@@ -125,8 +125,8 @@ impl Listeners {
         Self::with_store(config, Store::default())
     }
 
-    /// As [`Listeners::new`], but sockets that an earlier process left are taken up where they are
-    /// wanted, and new ones are left to a later one.
+    /// As [`Listeners::new`], but sockets that an earlier process left can be taken up, and new ones
+    /// are left to a later one.
     pub fn with_store(config: Config, store: Store) -> Result<(Self, Vec<Receiver>), IngestError> {
         let mut workers = Vec::new();
         let mut receivers = Vec::new();
@@ -155,18 +155,32 @@ impl Listeners {
     /// kernel takes datagrams for it, whatever the workers are doing.
     ///
     /// A unix socket replaces the file of a dead one. A source may have several sockets; they are
-    /// closed together. A socket that an earlier process left at this address is taken up, with
-    /// what it holds; drops that were counted before are not counted again.
+    /// closed together.
     pub fn open(&self, open: &Open) -> Result<Opened, IngestError> {
+        self.bind(open, &open.address, Vec::new())
+    }
+
+    /// As [`Listeners::open`], but a socket that an earlier process left at this address is taken
+    /// up, with what it holds; drops that were counted before are not counted again. Only for
+    /// whoever was known to that process: others have no right to what came before them.
+    pub fn take_up(&self, open: &Open) -> Result<Opened, IngestError> {
         let left = self.take_left(open);
         let address = left.first().map_or(&open.address, |bound| &bound.address).clone();
-        let (wish, warned) = (self.wish(open), &self.shared.warned);
-        let bound = bind::bind(&address, left, wish, warned).inspect_err(|error| {
+        self.bind(open, &address, left).inspect_err(|error| {
             // One of ours may be in the way, from before the configuration changed.
             if let (IngestError::InUse { .. }, Address::Udp(address)) = (error, &address) {
                 self.shared.store.give_up_udp(address.port());
             }
-        })?;
+        })
+    }
+
+    fn bind(
+        &self,
+        open: &Open,
+        address: &Address,
+        there: Vec<Bound>,
+    ) -> Result<Opened, IngestError> {
+        let bound = bind::bind(address, there, self.wish(open), &self.shared.warned)?;
         self.serve(&open.source, bound)
     }
 

@@ -175,10 +175,13 @@ impl Store {
 
     fn close(&self, stored: Vec<Stored>) {
         for Stored { name, socket } in stored {
+            // What is not called as ours are may be a socket unit's, which is to go on.
+            if name.as_deref().is_none_or(name::is_ours) {
+                hang_up(&socket);
+            }
             if let Some(name) = name {
                 self.release(&name);
             }
-            hang_up(&socket);
         }
     }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ingest::{Address, IngestError, Listeners, Open};
+use ingest::{Address, IngestError, Listeners, Open, Opened};
 use metric::{Container, Origin, Source};
 use tracing::{debug, warn};
 
@@ -23,6 +23,9 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 
 /// How many ports of a range one registration tries: the next one goes on where it stopped.
 const MOST_TRIES: usize = 1024;
+
+/// How a port is had: bound, or taken up from an earlier process.
+type OpenBy = fn(&Listeners, &Open) -> Result<Opened, IngestError>;
 
 /// The registry itself; [`super::Containers`] is a handle to it.
 pub(super) struct Registry {
@@ -118,7 +121,7 @@ impl Registry {
             unbound: true,
             since: Instant::now(),
         };
-        match self.open(&source, held.port) {
+        match self.open_by(Listeners::take_up, &source, held.port) {
             Ok(port) => drop(self.bound(id, held, port)),
             Err(refusal) => {
                 warn!(
@@ -225,11 +228,15 @@ impl Registry {
 
     // `wanted`, or if that is 0 the port that is due.
     pub(super) fn open(&self, source: &Arc<Source>, wanted: u16) -> Result<u16, Refusal> {
+        self.open_by(Listeners::open, source, wanted)
+    }
+
+    fn open_by(&self, by: OpenBy, source: &Arc<Source>, wanted: u16) -> Result<u16, Refusal> {
         let tries = match &self.config.ports {
             Ports::Range(_) if wanted == 0 => self.state().free.len().min(MOST_TRIES),
             Ports::Ephemeral | Ports::Range(_) => {
                 let port =
-                    self.bind(source, wanted).map_err(|error| Refusal::NoPort(Some(error)))?;
+                    self.bind(by, source, wanted).map_err(|error| Refusal::NoPort(Some(error)))?;
                 self.state().free.take(port);
                 return Ok(port);
             }
@@ -238,7 +245,7 @@ impl Registry {
             let Some(port) = self.state().free.next() else {
                 break;
             };
-            match self.bind(source, port) {
+            match self.bind(by, source, port) {
                 Ok(port) => return Ok(port),
                 // Somebody else's: it is tried again when all others have been.
                 Err(IngestError::InUse { .. }) => self.state().free.give_back(port),
@@ -251,13 +258,14 @@ impl Registry {
         Err(Refusal::NoPort(None))
     }
 
-    fn bind(&self, source: &Arc<Source>, port: u16) -> Result<u16, IngestError> {
-        let opened = self.listeners.open(&Open {
+    fn bind(&self, by: OpenBy, source: &Arc<Source>, port: u16) -> Result<u16, IngestError> {
+        let open = Open {
             source: Arc::clone(source),
             address: Address::Udp(SocketAddr::new(self.config.bind, port)),
             receive_buffer: self.config.receive_buffer,
             readers: NonZeroUsize::MIN,
-        })?;
+        };
+        let opened = by(&self.listeners, &open)?;
         Ok(match opened.address {
             Address::Udp(address) => address.port(),
             Address::Unixgram(_) => port,
@@ -271,9 +279,9 @@ impl Registry {
         in_use && self.listeners.is_releasing()
     }
 
-    /// Whether the service manager is yet to let go of a port.
-    pub(super) fn is_releasing(&self) -> bool {
-        self.listeners.is_releasing()
+    /// Whether a port that is waited for may be had in a moment.
+    pub(super) fn is_about_to_be_bound(&self) -> bool {
+        self.listeners.is_releasing() && self.state().held.values().any(|held| held.unbound)
     }
 
     /// Counts a registration that is refused for good, and says so in the log now and then.

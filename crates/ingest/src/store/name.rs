@@ -32,6 +32,13 @@ pub(super) fn of_streams(endpoint: &str) -> String {
     format!("api-{}", encode(endpoint.as_bytes()))
 }
 
+/// Whether a socket of this name was stored by a weir. `stored` is what a manager says that keeps
+/// no names.
+pub(super) fn is_ours(name: &str) -> bool {
+    let begins = |with: &&str| name.starts_with(*with);
+    name == "stored" || ["container-", "listener-", "api-"].iter().any(begins)
+}
+
 /// Printable ASCII without `:`, which separates names; other bytes are written as `%` and two
 /// hexadecimal digits. Where that would be too long, its beginning, `%-` and a hash of the whole.
 fn encode(text: &[u8]) -> String {
@@ -74,6 +81,8 @@ mod tests {
         let address = "udp://[::]:8125".parse().unwrap();
         assert_eq!(of_datagrams(&origin, &address, 1), "listener-1-udp%3A//[%3A%3A]%3A8125");
         assert_eq!(of_streams("unix:/run/weir.sock"), "api-unix%3A/run/weir.sock");
+        assert!([&of_container("a", 1), "stored", "api-x"].into_iter().all(is_ours));
+        assert!(!is_ours("registration"));
     }
 
     #[test]

@@ -243,7 +243,7 @@ fn an_error_of_a_socket_is_counted_and_does_not_end_it() {
     // Connected, as none is that was opened here, so that it can have an error.
     let stored = Stored { name: None, socket: bound.into() };
     let mut rig = Rig::with_store(1, Store::new(vec![stored], None, None).unwrap());
-    rig.listeners.open(&udp(&source(), &format!("udp://{port}"), BUFFER)).unwrap();
+    rig.listeners.take_up(&udp(&source(), &format!("udp://{port}"), BUFFER)).unwrap();
     rig.until(|rig| rig.receivers[0].errors() > 0);
     let peer = UdpSocket::bind(peer_port).unwrap();
     peer.send_to(b"yes", port).unwrap();

@@ -119,7 +119,7 @@ fn a_socket_that_was_left_is_taken_up_with_what_it_holds() {
     let store = Store::new(left(vec![("", bound.into())]), None, None).unwrap();
     let mut rig = Rig::with_store(1, store.clone());
     let shared = source();
-    let opened = rig.listeners.open(&udp(&shared, &format!("udp://{port}"), BUFFER)).unwrap();
+    let opened = rig.listeners.take_up(&udp(&shared, &format!("udp://{port}"), BUFFER)).unwrap();
     assert_eq!(opened.address, Address::Udp(port));
     sender_to(port).send(b"after").unwrap();
     rig.until_received(2);
@@ -137,7 +137,7 @@ fn sockets_are_stored_as_they_open_and_let_go_of_before_they_close() {
     let mut rig = Rig::with_store(2, store.clone());
     let shared = listener("udp://127.0.0.1:0");
     let open = Open { readers: count(2), ..udp(&shared, "udp://127.0.0.1:0", BUFFER) };
-    rig.listeners.open(&open).unwrap();
+    rig.listeners.take_up(&open).unwrap();
     let one = container("a:b");
     let (_, port) = rig.open_udp(&one, BUFFER);
     manager.settle(&store);
@@ -149,11 +149,11 @@ fn sockets_are_stored_as_they_open_and_let_go_of_before_they_close() {
     rig.close(&one).unwrap();
     assert!(store.is_releasing());
     let again = udp(&container("c"), &format!("udp://{port}"), 0);
-    let error = rig.listeners.open(&again).unwrap_err();
+    let error = rig.listeners.take_up(&again).unwrap_err();
     assert!(matches!(error, IngestError::InUse { .. }), "the manager still has it: {error}");
     manager.settle(&store);
     assert_eq!(manager.names(), [&of_listener(0), &of_listener(1)]);
-    rig.listeners.open(&again).unwrap();
+    rig.listeners.take_up(&again).unwrap();
     manager.settle(&store);
     assert_eq!(manager.kept.len(), 3);
 }
@@ -165,7 +165,7 @@ fn the_next_process_goes_on_where_the_last_one_stopped() {
     let rig = Rig::with_store(2, store.clone());
     // Its port is the kernel's choice, and known to its clients.
     let open = Open { readers: count(2), ..udp(&listener("l"), "udp://127.0.0.1:0", BUFFER) };
-    let shared = port_of(&rig.listeners.open(&open).unwrap());
+    let shared = port_of(&rig.listeners.take_up(&open).unwrap());
     let (_, port) = rig.open_udp(&container("a"), BUFFER);
     manager.settle(&store);
     drop((rig, store));
@@ -179,10 +179,10 @@ fn the_next_process_goes_on_where_the_last_one_stopped() {
     let store = Store::new(manager.stored(), None, Some(address)).unwrap();
     let mut rig = Rig::with_store(1, store.clone());
     let again = container("a");
-    rig.listeners.open(&udp(&again, &format!("udp://{port}"), BUFFER)).unwrap();
+    rig.listeners.take_up(&udp(&again, &format!("udp://{port}"), BUFFER)).unwrap();
     // One worker now, but both sockets are read.
     let open = Open { source: listener("l"), readers: count(2), ..open };
-    let opened = rig.listeners.open(&open).unwrap();
+    let opened = rig.listeners.take_up(&open).unwrap();
     assert_eq!((port_of(&opened), opened.readers), (shared, 2));
     store.close_rest();
     rig.until_received(33);
@@ -194,6 +194,17 @@ fn the_next_process_goes_on_where_the_last_one_stopped() {
 }
 
 #[test]
+fn who_is_new_gets_nothing_that_was_left_to_others() {
+    let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = bound.local_addr().unwrap();
+    let store = Store::new(left(vec![("", bound.into())]), None, None).unwrap();
+    let rig = Rig::with_store(1, store.clone());
+    let open = udp(&container("thief"), &format!("udp://{port}"), 0);
+    assert!(matches!(rig.listeners.open(&open), Err(IngestError::InUse { .. })));
+    assert_eq!(store.take(&Place::Datagrams(Address::Udp(port))).len(), 1);
+}
+
+#[test]
 fn a_port_with_fewer_sockets_than_readers_gets_more() {
     let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = bound.local_addr().unwrap();
@@ -202,7 +213,7 @@ fn a_port_with_fewer_sockets_than_readers_gets_more() {
     let store = Store::new(left(vec![(name, bound.into())]), None, Some(address)).unwrap();
     let rig = Rig::with_store(3, store.clone());
     let open = Open { readers: count(3), ..udp(&listener("l"), &format!("udp://{port}"), 0) };
-    assert_eq!(rig.listeners.open(&open).unwrap().readers, 3);
+    assert_eq!(rig.listeners.take_up(&open).unwrap().readers, 3);
     manager.settle(&store);
     assert_eq!(manager.names(), ["listener-0-l", "listener-2-l"], "{name} is there already");
 }
@@ -246,10 +257,10 @@ fn a_socket_at_another_address_is_no_hindrance_for_long() {
     let store = Store::new(left(vec![("old", bound.into())]), None, Some(address)).unwrap();
     let rig = Rig::with_store(1, store.clone());
     let wide = udp(&source(), &format!("udp://0.0.0.0:{port}"), 0);
-    assert!(matches!(rig.listeners.open(&wide), Err(IngestError::InUse { .. })));
+    assert!(matches!(rig.listeners.take_up(&wide), Err(IngestError::InUse { .. })));
     assert!(rig.listeners.is_releasing());
     manager.settle(&store);
-    assert!(rig.listeners.open(&wide).is_ok());
+    assert!(rig.listeners.take_up(&wide).is_ok());
 }
 
 #[test]
@@ -281,7 +292,7 @@ fn drops_are_counted_by_one_process_each() {
     {
         let store = Store::new(manager.stored(), readings, None).unwrap();
         let mut second = Rig::with_store(1, store);
-        second.listeners.open(&udp(&source(), &format!("udp://{port}"), 0)).unwrap();
+        second.listeners.take_up(&udp(&source(), &format!("udp://{port}"), 0)).unwrap();
         second.turn();
         assert_eq!(second.kernel_drops(), counted);
     }
@@ -315,7 +326,7 @@ fn a_unix_socket_outlives_its_process_with_its_file() {
     let (mut manager, address) = StandIn::new();
     let store = Store::new(Vec::new(), None, Some(address.clone())).unwrap();
     let rig = Rig::with_store(1, store.clone());
-    rig.listeners.open(&open()).unwrap();
+    rig.listeners.take_up(&open()).unwrap();
     manager.settle(&store);
     drop((rig, store));
     let sender = UnixDatagram::unbound().unwrap();
@@ -324,7 +335,7 @@ fn a_unix_socket_outlives_its_process_with_its_file() {
     let store = Store::new(manager.stored(), None, Some(address.clone())).unwrap();
     let mut rig = Rig::with_store(1, store.clone());
     let shared = open();
-    rig.listeners.open(&shared).unwrap();
+    rig.listeners.take_up(&shared).unwrap();
     rig.until_received(1);
     rig.close(&shared.source).unwrap();
     manager.settle(&store);
@@ -332,7 +343,7 @@ fn a_unix_socket_outlives_its_process_with_its_file() {
 
     // Its directory was emptied while nobody was there: it is bound anew.
     let rig = Rig::with_store(1, store.clone());
-    rig.listeners.open(&open()).unwrap();
+    rig.listeners.take_up(&open()).unwrap();
     manager.settle(&store);
     drop((rig, store));
     fs::remove_file(&path).unwrap();
@@ -340,7 +351,7 @@ fn a_unix_socket_outlives_its_process_with_its_file() {
     store.close_rest();
     manager.settle(&store);
     let mut rig = Rig::with_store(1, store.clone());
-    rig.listeners.open(&open()).unwrap();
+    rig.listeners.take_up(&open()).unwrap();
     sender.send_to(b"anew", &path).unwrap();
     rig.until_received(1);
 }
@@ -355,11 +366,11 @@ fn a_socket_whose_process_was_killed_while_closing_it_is_no_trap() {
     let _ = socket2::SockRef::from(&ended).shutdown(std::net::Shutdown::Both);
     let store = Store::new(left(vec![("", deaf.into()), ("", ended.into())]), None, None).unwrap();
     let mut rig = Rig::with_store(1, store.clone());
-    rig.listeners.open(&udp(&source(), &format!("udp://{port}"), 0)).unwrap();
+    rig.listeners.take_up(&udp(&source(), &format!("udp://{port}"), 0)).unwrap();
     sender_to(port).send(b"x").unwrap();
     rig.until_received(1);
     store.close_rest();
-    rig.listeners.open(&udp(&source(), &format!("udp://{ended_port}"), 0)).unwrap();
+    rig.listeners.take_up(&udp(&source(), &format!("udp://{ended_port}"), 0)).unwrap();
     sender_to(ended_port).send(b"x").unwrap();
     rig.until_received(2);
 }
