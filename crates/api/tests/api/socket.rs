@@ -111,7 +111,7 @@ async fn who_connected_between_two_processes_is_answered_by_the_second() {
     for endpoint in [Endpoint::Unix(path.clone()), at.to_string().parse().unwrap()] {
         let server = Server::bind_stored(&endpoint, &store).unwrap();
         assert_eq!(server.endpoint(), &endpoint);
-        let app = App { registration: None, views: None, traffic: Arc::default() };
+        let app = App::default();
         tokio::spawn(server.serve(app, stop.clone()));
     }
     let answers = tokio::task::spawn_blocking(move || {
