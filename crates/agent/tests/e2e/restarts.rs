@@ -365,9 +365,10 @@ fn descriptors_that_run_out_cost_new_containers_only() {
     let status = agent.received(served.len() as u64 + 1);
     assert_eq!(status["containers"]["refused"]["no_descriptor"], 1);
     assert_eq!(status["containers"]["registered"], served.len());
-    // What is let go of is had again.
-    assert_eq!(agent.ask("DELETE", "/container/c0", "").0, 202);
-    // The connection of the last request may be about to close.
+    // What is let go of is had again; some of it may be for files and connections.
+    for n in 0..5 {
+        assert_eq!(agent.ask("DELETE", &format!("/container/c{n}"), "").0, 202);
+    }
     let body = r#"{"container_id":"again"}"#;
     wait_for(|| agent.ask("POST", "/container", body).0 == 201, "room for another one");
     let log = agent.log();
