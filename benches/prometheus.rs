@@ -59,25 +59,7 @@ impl Served {
 }
 
 fn status() -> Arc<Status> {
-    Arc::new(Status {
-        version: 1,
-        boot_id: "00c0ffee00c0ffee".into(),
-        started: 0,
-        now: 1,
-        sources: Vec::new(),
-        total: Account::default(),
-        ended: Account::default(),
-        lost_last_minute: api::Lost::default(),
-        settings_ignored: 0,
-        waiting: 0,
-        outputs: Vec::new(),
-        polls: BTreeMap::new(),
-        streams: Vec::new(),
-        containers: ContainersCounts::default(),
-        latest: api::LatestCounts::default(),
-        http: TrafficCounts::default(),
-        prometheus: api::PrometheusStatus::default(),
-    })
+    Arc::new(Status { version: 1, boot_id: "00c0ffee00c0ffee".into(), ..Status::default() })
 }
 
 /// The answer's bytes.

@@ -20,6 +20,7 @@ use crate::config::{Config, Flags, HttpListen};
 use crate::lifecycle::{self, Signals, new_boot_id};
 use crate::logging;
 use crate::pipeline::Pipeline;
+use crate::service::Service;
 
 /// Everything happens on free ports of 127.0.0.1 and in a temporary directory.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ async fn show(options: &Options) -> Result<()> {
     let dir = Dir::new();
     let config = config(options, collector.local_addr()?, &dir)?;
     logging::start(&config.log).map_err(anyhow::Error::msg)?;
-    let pipeline = Pipeline::start(&config, &new_boot_id())?;
+    let pipeline = Pipeline::start(&config, &new_boot_id(), Service::default())?;
     let api = pipeline.http().context("the demo has an HTTP listener")?.to_string();
     let api = api.trim_start_matches("tcp://").to_owned();
 

@@ -16,9 +16,12 @@ use api::Latest;
 use enrich::{Contexts, Measured};
 use metric::{Batch, Note, Quantiles, Source, Tally};
 use ship::Outputs;
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::ends::{End, Ends, Now};
+use crate::handover::{self, StateFile};
+use crate::watchdog::Beat;
 use crate::worker::{self, Request, SourceNotes};
 use waiting::{Waiting, WaitingBatch};
 
@@ -31,6 +34,8 @@ pub(crate) enum Message {
     Measured { all: Vec<Measured>, done: Option<mpsc::SyncSender<()>> },
     /// The sockets are drained: to flush a last time, and end.
     Stop,
+    /// To show that it passes its loop.
+    Beat(Beat),
 }
 
 /// What the flush thread works with.
@@ -47,13 +52,21 @@ pub(crate) struct Flush {
     pub(crate) waiting_limit: usize,
     /// Where their number is shown.
     pub(crate) waiting_points: Arc<AtomicU64>,
+    /// Who is told how far the flushes came.
+    pub(crate) keeper: handover::Tell,
+    /// Where goes what is to outlive the process.
+    pub(crate) state: StateFile,
 }
 
 /// The running flush thread.
 pub(crate) struct Thread {
     messages: mpsc::Sender<Message>,
+    flushed: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
 }
+
+/// The flush thread after the last flush: it saves what is to outlive the process.
+pub(crate) struct Saving(JoinHandle<()>);
 
 impl Thread {
     /// Starts it; `messages` is where it hears of sources that ended.
@@ -63,6 +76,7 @@ impl Thread {
         messages: Receiver<Message>,
     ) -> io::Result<Self> {
         let now = Now::read();
+        let (tell_flushed, flushed) = oneshot::channel();
         let running = Running {
             waiting: Waiting::new(flush.waiting_limit, flush.waiting_points),
             way_out: WayOut {
@@ -80,18 +94,34 @@ impl Thread {
             spare: Vec::new(),
             messages,
             is_stopping: false,
+            keeper: flush.keeper,
+            state: flush.state,
+            complete_ms: now.wall_ms,
         };
-        let run = move || running.run();
+        let run = move || running.run(tell_flushed);
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(run)?;
-        Ok(Self { messages: sender, thread })
+        Ok(Self { messages: sender, flushed, thread })
     }
 
-    /// Has everything flushed a last time, and waits for that until the deadline.
-    pub(crate) async fn finish(self, deadline: Instant) {
+    /// Has everything flushed a last time, and waits for that until the deadline; tells whether it
+    /// was done.
+    pub(crate) async fn finish(self, deadline: Instant) -> (bool, Saving) {
         let _ = self.messages.send(Message::Stop);
-        let join = tokio::task::spawn_blocking(move || drop(self.thread.join()));
-        if tokio::time::timeout_at(deadline.into(), join).await.is_err() {
+        let flushed = tokio::time::timeout_at(deadline.into(), self.flushed).await;
+        let is_done = matches!(flushed, Ok(Ok(())));
+        if !is_done {
             warn!("the last flush is not done in time; what it did not offer is lost");
+        }
+        (is_done, Saving(self.thread))
+    }
+}
+
+impl Saving {
+    /// Waits until it is done, or the deadline.
+    pub(crate) async fn wait(self, deadline: Instant) {
+        let join = tokio::task::spawn_blocking(move || drop(self.0.join()));
+        if tokio::time::timeout_at(deadline.into(), join).await.is_err() {
+            warn!("gauges and running totals are not saved in time, and start anew");
         }
     }
 }
@@ -107,10 +137,14 @@ struct Running {
     spare: Vec<Interval>,
     messages: Receiver<Message>,
     is_stopping: bool,
+    keeper: handover::Tell,
+    state: StateFile,
+    // All that came before was offered to the outputs.
+    complete_ms: i64,
 }
 
 impl Running {
-    fn run(mut self) {
+    fn run(mut self, flushed: oneshot::Sender<()>) {
         while !self.is_stopping {
             match self.ends.wait(Now::read()) {
                 None => self.flush(Ends::regular),
@@ -124,6 +158,9 @@ impl Running {
         self.flush(Ends::last);
         self.release_waiting();
         self.way_out.outputs.end_flush();
+        // Nobody waits if the grace period is over.
+        let _ = flushed.send(());
+        self.state.save(&self.merge, self.started.elapsed());
     }
 
     fn hear(&mut self, message: Message) {
@@ -137,10 +174,12 @@ impl Running {
                 drop(done);
             }
             Message::Stop => self.is_stopping = true,
+            Message::Beat(beat) => beat.pass(),
         }
     }
 
     fn flush(&mut self, end: impl FnOnce(&mut Ends, Now) -> End) {
+        let began_ms = Now::read().wall_ms;
         let intervals = self.swap();
         let end = end(&mut self.ends, Now::read());
         // A source that ended before its worker was swapped ends here before the merge too.
@@ -168,6 +207,11 @@ impl Running {
             self.note(source, notes);
         }
         self.note_clashes();
+        // What still waits is of this interval; what waited of the last one has gone.
+        let complete_ms = began_ms.min(end.end_ms);
+        let before_ms = std::mem::replace(&mut self.complete_ms, complete_ms);
+        let complete_ms = if self.waiting.is_empty() { complete_ms } else { before_ms };
+        self.keeper.flushed(complete_ms, &self.way_out.outputs);
     }
 
     // The workers' intervals, for empty ones. Each is asked before the first answer is awaited.
@@ -179,8 +223,15 @@ impl Running {
             answer
         };
         let asked: Vec<_> = self.workers.iter().zip(self.spare.drain(..)).map(ask).collect();
+        let mut intervals = Vec::with_capacity(asked.len());
+        let mut readings = Vec::new();
         // A worker that ended has nothing any more.
-        asked.into_iter().filter_map(|answer| answer.recv().ok()).collect()
+        for swapped in asked.into_iter().filter_map(|answer| answer.recv().ok()) {
+            intervals.push(swapped.interval);
+            readings.extend(swapped.readings);
+        }
+        self.keeper.readings(readings);
+        intervals
     }
 
     fn end_source(&mut self, part: Part) {

@@ -13,7 +13,7 @@ use api::{
     Prometheus, Server, Status, Traffic, V0, Views,
 };
 use enrich::{Contexts, Directory, Measured, Poller};
-use ingest::Listeners;
+use ingest::{Listeners, Place, Store};
 use metric::Source;
 use ship::Outputs;
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +27,12 @@ use crate::config::{Config, HttpListen};
 use crate::flush::Message;
 use crate::ledger::Ledger;
 use crate::looks::Looks;
+use crate::service::bind_patiently;
 use crate::worker;
+
+/// What a socket unit calls a socket that is to serve the registration, though the configuration
+/// does not name its address.
+const NAME: &str = "registration";
 
 /// How many readers of the status may wait for it.
 const READERS: usize = 64;
@@ -63,6 +68,7 @@ impl Front {
         config: &Config,
         listeners: &Listeners,
         contexts: &Contexts,
+        store: &Store,
     ) -> Result<Self> {
         let directory = Directory::open(&config.containers.dir)?;
         let known = directory.load()?;
@@ -72,8 +78,13 @@ impl Front {
         let hooks = hooks(directory, contexts);
         let containers = Containers::new(config.to_containers(), listeners.clone(), hooks)?;
         // Bound first: whoever serves this path already is an error, and keeps its containers' ports.
-        let servers: Vec<Server> =
-            config.containers.api.iter().map(|at| Server::bind(&at.0)).collect::<Result<_, _>>()?;
+        let endpoints = config.containers.api.iter().map(|at| at.0.clone());
+        let bind = |at| bind_patiently(store, || Server::bind_stored(&at, store));
+        let mut servers: Vec<Server> = endpoints.map(bind).collect::<Result<_, _>>()?;
+        for endpoint in store.find_named(|_, name| name == NAME).into_iter().filter_map(endpoint_of)
+        {
+            servers.push(Server::bind_stored(&endpoint, store)?);
+        }
         containers.restore(known.containers);
 
         let (status, readers) = mpsc::channel(READERS);
@@ -188,25 +199,28 @@ impl Front {
         outputs: Arc<Outputs>,
         latest: Option<Latest>,
         prometheus: Option<Prometheus>,
+        store: &Store,
     ) -> Result<()> {
         let v0 = config.api.enabled.then_some(latest).flatten();
         let v0 = v0.map(|latest| V0 { latest, config: config.to_v0() });
         if v0.is_some() {
             for at in &config.api.v0 {
                 let traffic = self.traffic.clone();
-                self.serve(Server::bind(&at.0)?, App { v0: v0.clone(), traffic, ..App::default() });
+                let server = bind_patiently(store, || Server::bind_stored(&at.0, store))?;
+                self.serve(server, App { v0: v0.clone(), traffic, ..App::default() });
             }
         }
         if prometheus.is_some()
             && let Some(at) = config.prometheus.listen.0
         {
-            let server = Server::bind(&endpoint(at))?;
+            let at = endpoint(at);
+            let server = bind_patiently(store, || Server::bind_stored(&at, store))?;
             let (prometheus, traffic) = (prometheus.clone(), self.traffic.clone());
             self.serve(server, App { prometheus, traffic, ..App::default() });
         }
         let HttpListen::At(address) = config.http.listen else { return Ok(()) };
         let endpoint = endpoint(address);
-        let server = Server::bind(&endpoint)?;
+        let server = bind_patiently(store, || Server::bind_stored(&endpoint, store))?;
         self.http = Some(server.endpoint().clone());
         let registers = config.containers.api.is_empty() && endpoint.is_local();
         let listening = self.listening.clone();
@@ -251,6 +265,14 @@ impl Front {
 
 fn endpoint(address: SocketAddr) -> Endpoint {
     Endpoint::Tcp { host: address.ip().to_string(), port: address.port() }
+}
+
+fn endpoint_of(place: Place) -> Option<Endpoint> {
+    match place {
+        Place::Unix(path) => Some(Endpoint::Unix(path)),
+        Place::Tcp(at) => Some(endpoint(at)),
+        Place::Datagrams(_) => None,
+    }
 }
 
 fn hooks(directory: Directory, contexts: &Contexts) -> Hooks {

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    Account, Containers, Latest, Lost, OutputStatus, PollStatus, Prometheus, SourceKind,
-    SourceStatus, Status, StreamStatus, Traffic,
+    Account, Containers, Latest, Lost, OutputStatus, PollStatus, Prometheus, Restored, SourceKind,
+    SourceStatus, Status, StreamStatus, Traffic, UncleanStop,
 };
 use enrich::{Contexts, PollHealth};
-use ingest::{Address, Listeners};
+use ingest::{Address, Listeners, Store};
 use metric::{Counts, Origin, Source};
 use ship::{OutputLedger, Outputs};
 use tokio::sync::{mpsc, oneshot};
@@ -48,6 +48,10 @@ pub(crate) struct Ledger {
     pub(crate) looks: Looks,
     pub(crate) streams: Vec<Streams>,
     pub(crate) terms: Terms,
+    pub(crate) unclean_previous_stop: Option<UncleanStop>,
+    /// Without the sockets, of which more may come.
+    pub(crate) restored: Restored,
+    pub(crate) store: Store,
 }
 
 impl Ledger {
@@ -126,6 +130,8 @@ impl Ledger {
             latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
             prometheus: self.prometheus.as_ref().map(Prometheus::status).unwrap_or_default(),
+            unclean_previous_stop: self.unclean_previous_stop,
+            restored: Restored { sockets: self.store.taken(), ..self.restored },
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use ingest::Address;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sd_notify::NotifyState;
 use ship::Destination;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -16,13 +15,16 @@ use crate::cli::RunOptions;
 use crate::config::Config;
 use crate::logging;
 use crate::pipeline::Pipeline;
+use crate::service::{Service, notify};
+use crate::watchdog;
 
 /// Runs the agent until it is told to stop.
 pub(crate) fn run(options: &RunOptions) -> Result<()> {
     let config = Config::load(options.config.as_deref(), options.flags())?;
     logging::start(&config.log).map_err(anyhow::Error::msg)?;
     raise_descriptor_limit();
-    block_on(serve(&config))
+    let service = Service::from_environment();
+    block_on(serve(&config, service))
 }
 
 /// Runs something on the runtime of all that is not on the data's own threads.
@@ -39,19 +41,29 @@ pub(crate) fn block_on(task: impl Future<Output = Result<()>>) -> Result<()> {
     done
 }
 
-async fn serve(config: &Config) -> Result<()> {
+async fn serve(config: &Config, service: Service) -> Result<()> {
     // Before anything else: a stop that comes early must find us listening for it.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let boot_id = new_boot_id();
-    let pipeline = Pipeline::start(config, &boot_id)?;
+    let (manager, watchdog) = (service.manager.clone(), service.watchdog);
+    let pipeline = Pipeline::start(config, &boot_id, service)?;
     info!(boot_id = %boot_id, "weir {} runs", env!("CARGO_PKG_VERSION"));
     // A reader that closed the pipe does not matter.
     let _ = tell_what_to_try(config, &pipeline);
-    notify(NotifyState::Ready);
+    notify(manager.as_deref(), "READY=1");
+    let heart = manager
+        .clone()
+        .zip(watchdog)
+        .map(|(manager, within)| tokio::spawn(watchdog::run(manager, within, pipeline.loops())));
 
     let signal = signals.next().await;
     info!("{signal}: stopping");
-    notify(NotifyState::Stopping);
+    // From here the manager has another limit. The loops end when nobody can ask them any more.
+    if let Some(heart) = heart {
+        heart.abort();
+        let _ = heart.await;
+    }
+    notify(manager.as_deref(), "STOPPING=1");
     pipeline.stop(config.shutdown_grace).await;
     info!("stopped");
     Ok(())
@@ -90,13 +102,6 @@ fn raise_descriptor_limit() {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         warn!("cannot raise the limit of open files: {error}");
-    }
-}
-
-fn notify(state: NotifyState<'_>) {
-    // Without a service manager this does nothing.
-    if let Err(error) = sd_notify::notify(&[state]) {
-        warn!("cannot notify the service manager: {error}");
     }
 }
 

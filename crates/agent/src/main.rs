@@ -10,12 +10,15 @@ mod collector;
 mod ends;
 mod flush;
 mod front;
+mod handover;
 mod ledger;
 mod lifecycle;
 mod looks;
 mod pipeline;
+mod service;
 mod shared;
 mod terms;
+mod watchdog;
 mod worker;
 
 mod data_dir;

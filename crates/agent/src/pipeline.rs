@@ -14,9 +14,12 @@
 //!  ship        for each output: encode -> queue -> send
 //!  api         HTTP: container registration, the newest values, health, status
 //! ```
-//! It starts back to front, so that what can refuse to start does so before a datagram is taken,
-//! with one exception: the known containers' ports and the registration come first of all, because
-//! running tasks and Mesos wait for nothing else. It stops front to back: the data runs dry.
+//! It starts back to front, so that what can refuse to start does so before a datagram is taken.
+//! Sockets are open before they are read, the known containers' ports and the registration first of
+//! all, because running tasks and Mesos wait for nothing else. It stops front to back: the data runs dry.
+//!
+//! Between two processes the service manager holds the sockets (`ingest::Store`), and the data
+//! directory the rest (`handover`).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,7 +30,7 @@ use aggregate::{Shard, ShardConfig, TotalSeries};
 use anyhow::Result;
 use api::Latest;
 use enrich::Contexts;
-use ingest::Listeners;
+use ingest::{Listeners, Store};
 use ship::Outputs;
 use tokio::runtime::Handle as Runtime;
 
@@ -36,11 +39,19 @@ use crate::claims::Claims;
 use crate::collector::{self, Collector, WayIn};
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::flush::{self, Flush};
+use crate::ends::Now;
+use crate::flush::{self, Flush, Message};
+use crate::handover::{Handover, Keeper};
 use crate::ledger::Ledger;
 use crate::looks::Looks;
+use crate::service::Service;
 use crate::terms::Terms;
+use crate::watchdog::Ask;
+use crate::worker::Request;
 use crate::{front, shared, worker};
+
+/// How long a stop waits for the service manager to be told of every socket.
+const LONGEST_SETTLE: Duration = Duration::from_secs(1);
 
 /// The running agent.
 pub(crate) struct Pipeline {
@@ -51,28 +62,40 @@ pub(crate) struct Pipeline {
     pub(crate) collectors: Vec<Collector>,
     workers: worker::Pool,
     flush: flush::Thread,
+    messages: mpsc::Sender<Message>,
     outputs: Arc<Outputs>,
+    keeper: Keeper,
+    store: Store,
     _data_dir: DataDir,
 }
 
 impl Pipeline {
     /// Starts everything, or says what cannot be started. Within a tokio runtime.
-    pub(crate) fn start(config: &Config, boot_id: &Arc<str>) -> Result<Self> {
+    pub(crate) fn start(config: &Config, boot_id: &Arc<str>, service: Service) -> Result<Self> {
         let data_dir = DataDir::take(&config.data_dir)?;
-        let (listeners, receivers) = Listeners::new(config.to_ingest())?;
+        let mut handover = Handover::take_up(&config.data_dir, Now::read());
+        let store = Store::new(service.stored, handover.readings.take(), service.manager)?;
+        let (listeners, receivers) = Listeners::with_store(config.to_ingest(), store.clone())?;
         let (contexts, poller, retired) = Contexts::new(config.to_enrich())?;
 
         // First of all what others wait for: known ports, then registration.
-        let mut front = front::Front::start(config, &listeners, &contexts)?;
+        let mut front = front::Front::start(config, &listeners, &contexts, &store)?;
 
-        // Then back to front.
+        // Then back to front, and nothing is taken before all that may refuse has not.
         let queues = config.data_dir.join("queue");
         let outputs = Outputs::start(config.to_ship(), &queues, boot_id, &Runtime::current())?;
         let outputs = Arc::new(outputs);
+        let latest = config.to_latest().map(Latest::new);
+        let prometheus = front.prometheus(config, latest.as_ref());
+        front.serve_http(config, outputs.clone(), latest.clone(), prometheus.clone(), &store)?;
+        let shared = shared::open(config, &listeners, &store)?;
         let (ended, messages) = mpsc::channel();
         let (measured, looks) = (ended.clone(), Looks::default());
         let way_in = WayIn { contexts: contexts.clone(), flush: ended.clone() };
         let collectors = collector::bind(config, &way_in)?;
+        store.close_rest();
+        let (unclean_previous_stop, state) = (handover.unclean, handover.state_file());
+        let keeper = Keeper::start(handover, &store, outputs.clone())?;
         let claims = Claims::new(config.limits.trusted_sources);
         let terms = Terms::new(&config.limits, &config.tag_rules, contexts.clone());
         let total_series = TotalSeries::new(config.limits.total_series);
@@ -82,11 +105,12 @@ impl Pipeline {
         };
         let workers = worker::Pool::start(receivers, new_shard, (&claims, &terms), &ended)?;
         front.follow_contexts(&contexts, workers.handles());
-        let latest = config.to_latest().map(Latest::new);
         let waiting_points = Arc::new(AtomicU64::new(0));
+        let mut merge = aggregate::Flush::new(config.to_flush());
+        let restored = state.restore(&mut merge);
         let flush = Flush {
             workers: workers.handles(),
-            merge: aggregate::Flush::new(config.to_flush()),
+            merge,
             contexts: contexts.clone(),
             outputs: outputs.clone(),
             latest: latest.clone(),
@@ -94,35 +118,48 @@ impl Pipeline {
             interval: config.flush_interval,
             waiting_limit: config.limits.waiting_points,
             waiting_points: waiting_points.clone(),
+            keeper: keeper.tell(),
+            state: state.clone(),
         };
-        let flush = flush::Thread::start(flush, ended, messages)?;
-        let prometheus = front.prometheus(config, latest.as_ref());
+        let flush = flush::Thread::start(flush, ended.clone(), messages)?;
         front.serve_status(Ledger {
             boot_id: boot_id.clone(),
-            started: crate::ends::Now::read().wall_ms,
+            started: Now::read().wall_ms,
             workers: workers.handles(),
             listeners: listeners.clone(),
             containers: front.containers.clone(),
             outputs: outputs.clone(),
             waiting_points,
-            latest: latest.clone(),
-            prometheus: prometheus.clone(),
+            latest,
+            prometheus,
             traffic: front.traffic.clone(),
             terms: terms.clone(),
             contexts,
             looks: looks.clone(),
             streams: collectors.iter().map(collector::Bound::streams).collect(),
+            unclean_previous_stop,
+            restored,
+            store: store.clone(),
         });
         front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
         front.follow_mesos(poller, retired, &measured);
         front.follow_node(config, looks, &measured);
-
-        // Last what lets anybody speak.
-        front.serve_http(config, outputs.clone(), latest, prometheus)?;
-        let shared = shared::open(config, &listeners)?;
         let collectors = collectors.into_iter().map(collector::Bound::start).collect();
         front.all_listeners_are_open();
-        Ok(Self { front, shared, collectors, workers, flush, outputs, _data_dir: data_dir })
+        state.consume();
+        let messages = ended;
+        Ok(Self {
+            front,
+            shared,
+            collectors,
+            workers,
+            flush,
+            messages,
+            outputs,
+            keeper,
+            store,
+            _data_dir: data_dir,
+        })
     }
 
     /// Lets the data run dry: no new containers, sockets read until empty, a last flush, outputs
@@ -134,9 +171,23 @@ impl Pipeline {
             collector.stop(deadline).await;
         }
         self.workers.drain(deadline).await;
-        self.flush.finish(deadline).await;
+        let (flushed, saving) = self.flush.finish(deadline).await;
         ship_stop(self.outputs, deadline).await;
+        saving.wait(deadline).await;
+        self.keeper.stop(flushed, deadline).await;
+        settle(self.store, deadline).await;
+        drop(self.messages);
         self.workers.end().await;
+    }
+
+    /// Every loop that is to be passed again and again.
+    pub(crate) fn loops(&self) -> Vec<Ask> {
+        let of_worker = |worker: worker::Handle| -> Ask {
+            Box::new(move |beat| worker.ask(Request::Beat(beat)))
+        };
+        let messages = self.messages.clone();
+        let of_flush: Ask = Box::new(move |beat| drop(messages.send(Message::Beat(beat))));
+        self.workers.handles().into_iter().map(of_worker).chain([of_flush]).collect()
     }
 
     /// Where the operator's HTTP is served.
@@ -149,4 +200,10 @@ async fn ship_stop(outputs: Arc<Outputs>, deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now());
     // It blocks, but not for longer than what is left.
     let _ = tokio::task::spawn_blocking(move || outputs.stop(left)).await;
+}
+
+async fn settle(store: Store, deadline: Instant) {
+    // A manager that does not listen by then will not.
+    let deadline = deadline.min(Instant::now() + LONGEST_SETTLE);
+    let _ = tokio::task::spawn_blocking(move || store.settle(deadline)).await;
 }

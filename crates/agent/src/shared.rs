@@ -5,10 +5,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use ingest::{Address, Listeners, Open};
+use ingest::{Address, Listeners, Open, Place, Store};
 use metric::{Origin, Source};
 
 use crate::config::{Config, ListenUrl, Listener};
+use crate::service::bind_patiently;
+
+/// What a socket unit calls a socket that is to be a shared listener, though the configuration does
+/// not name its address.
+const NAME: &str = "statsd";
 
 /// A shared listener that is open.
 #[derive(Debug)]
@@ -18,9 +23,23 @@ pub(crate) struct Opened {
 }
 
 /// Opens all of them, or says which cannot be opened.
-pub(crate) fn open(config: &Config, listeners: &Listeners) -> Result<Vec<Opened>> {
-    let opened = config.listeners.iter().map(|listener| open_one(listener, listeners));
-    opened.filter_map(Result::transpose).collect()
+pub(crate) fn open(config: &Config, listeners: &Listeners, store: &Store) -> Result<Vec<Opened>> {
+    let open = |listener| bind_patiently(store, || open_one(listener, listeners));
+    let opened = config.listeners.iter().map(open);
+    let mut opened: Vec<_> = opened.filter_map(Result::transpose).collect::<Result<_>>()?;
+    for place in store.find_named(|_, name| name == NAME) {
+        let Place::Datagrams(address) = place else { continue };
+        let url = match address {
+            Address::Udp(address) => {
+                ListenUrl::Udp { host: address.ip().to_string(), port: address.port() }
+            }
+            Address::Unixgram(path) => ListenUrl::Unixgram(path),
+        };
+        let mut listener = Listener::of(url);
+        listener.complete(config.receive_buffer);
+        opened.extend(open_one(&listener, listeners)?);
+    }
+    Ok(opened)
 }
 
 // `None`: it is one of streams.
@@ -39,7 +58,7 @@ fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Option<Opened>
         receive_buffer: listener.receive_buffer.unwrap_or_default(),
         readers: NonZeroUsize::new(listener.readers).unwrap_or(NonZeroUsize::MIN),
     };
-    let opened = listeners.open(&open)?;
+    let opened = listeners.take_up(&open)?;
     Ok(Some(Opened { address: opened.address }))
 }
 

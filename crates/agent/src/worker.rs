@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aggregate::{Interval, Shard};
-use ingest::{Receiver, Waker};
+use ingest::{DropReading, Receiver, Waker};
 use metric::{SeriesKey, Source};
 use tokio::sync::oneshot;
 use tracing::error;
@@ -25,6 +25,7 @@ use tracing::error;
 use crate::claims::Claims;
 use crate::flush;
 use crate::terms::Terms;
+use crate::watchdog::Beat;
 
 pub(crate) use account::{Accounts, SourceAccount, SourceNotes};
 use complaints::Complaints;
@@ -33,7 +34,7 @@ use reader::Reader;
 /// What a worker is asked.
 pub(crate) enum Request {
     /// To give its interval for an empty one.
-    Swap { empty: Box<Interval>, full: mpsc::SyncSender<Interval> },
+    Swap { empty: Box<Interval>, full: mpsc::SyncSender<Swapped> },
     /// To count what was noticed about a source's series after they had left the worker, if it has
     /// that source and no other worker has counted it.
     Note(Arc<SourceNotes>),
@@ -49,6 +50,16 @@ pub(crate) enum Request {
     },
     /// To read each of its sockets until it was empty once, and then no more.
     Drain { deadline: Instant, drained: oneshot::Sender<()> },
+    /// To show that it passes its loop.
+    Beat(Beat),
+}
+
+/// What a worker gives at a swap.
+#[derive(Debug)]
+pub(crate) struct Swapped {
+    pub(crate) interval: Interval,
+    /// Of its sockets, for whoever takes them up after this process.
+    pub(crate) readings: Vec<DropReading>,
 }
 
 /// How a worker is reached.
@@ -162,7 +173,9 @@ impl Worker {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Swap { empty, full } => {
-                let _ = full.send(self.reader.swap(*empty));
+                self.count_kernel_drops();
+                let readings = self.receiver.drop_readings();
+                let _ = full.send(Swapped { interval: self.reader.swap(*empty), readings });
             }
             Request::Note(notes) => self.reader.note(&notes),
             Request::Unsettle => self.reader.unsettle(),
@@ -170,9 +183,7 @@ impl Worker {
                 let _ = keys.send(self.reader.keys(&source, from));
             }
             Request::Accounts(accounts) => {
-                self.receiver.kernel_drops(|socket, _, dropped| {
-                    self.reader.count_kernel_drops(socket, dropped);
-                });
+                self.count_kernel_drops();
                 let _ = accounts.send(self.reader.accounts());
             }
             Request::Drain { deadline, drained } => {
@@ -180,7 +191,14 @@ impl Worker {
                 let _ = drained.send(());
                 self.serve_only_requests();
             }
+            Request::Beat(beat) => beat.pass(),
         }
+    }
+
+    fn count_kernel_drops(&mut self) {
+        self.receiver.kernel_drops(|socket, _, dropped| {
+            self.reader.count_kernel_drops(socket, dropped);
+        });
     }
 
     // After the drain: what comes now is left in the sockets.

@@ -1,6 +1,8 @@
+mod legacy;
 mod moment;
 mod past;
 mod roll;
+mod save;
 
 #[cfg(test)]
 mod tests;
@@ -10,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use metric::{Counts, Datapoint, Note, Quantiles, Source, Tally};
+use metric::{Counts, Datapoint, Note, Origin, Quantiles, Source, Tally};
 
 use crate::interval::Interval;
 use crate::part::Part;
+use legacy::Legacy;
 use moment::{Expiry, Moment};
 use past::{Past, Telling};
 use roll::Roll;
@@ -64,6 +67,8 @@ pub struct Flush {
     pasts: BTreeMap<usize, Past>,
     numbers: HashMap<Arc<Source>, usize, RandomState>,
     next_number: usize,
+    // What an earlier process knew of sources that are yet to be heard of.
+    legacies: HashMap<Origin, Legacy>,
 }
 
 /// What a merge leaves.
@@ -102,6 +107,7 @@ impl Flush {
             pasts: BTreeMap::new(),
             numbers: HashMap::default(),
             next_number: 0,
+            legacies: HashMap::new(),
         }
     }
 
@@ -121,6 +127,9 @@ impl Flush {
         out: &mut impl FnMut(&Arc<Source>, Vec<Datapoint>),
     ) -> Merged {
         let moment = self.expiry.at(at);
+        if moment.has_outlived_all() {
+            self.legacies = HashMap::new();
+        }
         let mut merged = Vec::new();
         let mut by_shard: Vec<Option<Interval>> = Vec::new();
         for interval in intervals {
@@ -216,7 +225,8 @@ impl Flush {
         let number = self.next_number;
         self.next_number += 1;
         self.numbers.insert(Arc::clone(source), number);
-        self.pasts.insert(number, Past::new(Arc::clone(source), most_totals));
+        let legacy = self.legacies.remove(&source.origin).unwrap_or_default();
+        self.pasts.insert(number, Past::new(Arc::clone(source), most_totals, legacy));
         number
     }
 

@@ -10,7 +10,9 @@
 //! those of them that it has not touched since, says so with its running interval, and gives their
 //! places to other series only in later ones. So a place never means two series to the two sides.
 //!
-//! Pure: no I/O, no clock, no thread, no lock.
+//! What outlives an interval can outlive the process, too: [`Flush::save`], [`Flush::restore`].
+//!
+//! Pure: no I/O but to what it is given, no clock, no thread, no lock.
 #![forbid(unsafe_code)]
 
 mod limits;
@@ -22,6 +24,7 @@ mod part;
 mod share;
 
 mod flush;
+mod state;
 
 pub mod plain;
 
@@ -38,4 +41,5 @@ pub use interval::{Interval, Measure};
 pub use limits::Limits;
 pub use part::Part;
 pub use shard::{Recalled, Recorded, Remember, Shard, ShardConfig, SourceIndex};
+pub use state::{Saved, Stamp, StateError};
 pub use total::TotalSeries;

@@ -22,6 +22,12 @@ pub use saver::Change;
 use crate::ApiError;
 use registry::{Held, Registry};
 
+/// How long a registration waits for a port that the service manager is yet to let go of.
+const LONGEST_TRY: Duration = Duration::from_millis(500);
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// In bytes; a name of the DNS has 253 at most.
 const LONGEST_HOST: usize = 1024;
 
@@ -81,6 +87,8 @@ pub struct Refused {
     pub too_many: u64,
     /// No port could be had.
     pub no_port: u64,
+    /// The limit of open files was near.
+    pub no_descriptor: u64,
 }
 
 impl Containers {
@@ -125,11 +133,23 @@ impl Containers {
         }
         let id: Arc<str> = asked.container_id.as_str().into();
         let turn = self.0.turns.take(&id).await;
-        // Nothing is awaited from here to the end of the turn: it happens whole or not at all.
-        let (container, written) = match self.0.held(&id) {
-            Some(held) if !held.unbound => return Ok(held.container(&id)),
-            Some(held) => self.0.bind_again(&id, held)?,
-            None => self.0.serve(&id, &asked)?,
+        let begun = tokio::time::Instant::now();
+        // Nothing is awaited while it is served: that happens whole or not at all.
+        let (container, written) = loop {
+            let served = match self.0.held(&id) {
+                Some(held) if !held.unbound => return Ok(held.container(&id)),
+                Some(held) => self.0.bind_again(&id, held),
+                None => self.0.serve(&id, &asked),
+            };
+            match served {
+                Ok(served) => break served,
+                Err(refusal)
+                    if self.0.is_worth_another_try(&refusal) && begun.elapsed() < LONGEST_TRY =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(refusal) => return Err(self.0.refuse(&id, refusal)),
+            }
         };
         drop(turn);
         if let Some(written) = written {
@@ -201,8 +221,11 @@ impl Containers {
 
     /// Tries again and again to get the ports that were taken at the start, until `stop`.
     pub async fn retry_unbound(&self, stop: CancellationToken) {
-        let pause = self.0.config.retry;
-        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        let pause = || {
+            let soon = if self.0.is_about_to_be_bound() { 10 * PAUSE } else { Duration::MAX };
+            tokio::time::sleep(self.0.config.retry.min(soon))
+        };
+        while stop.run_until_cancelled(pause()).await.is_some() {
             let unbound = self.sources().into_iter().filter(|registered| registered.unbound);
             for Registered { container, .. } in unbound {
                 let id: Arc<str> = container.container_id.into();

@@ -12,6 +12,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ingest::Store;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -68,7 +69,13 @@ impl Server {
     /// A unix socket gets the mode 0660. The file of a dead server is replaced; it is removed
     /// when this one stops, unless it has been replaced by then.
     pub fn bind(endpoint: &Endpoint) -> Result<Self, ApiError> {
-        let (socket, endpoint) = Socket::bind(endpoint)?;
+        Self::bind_stored(endpoint, &Store::default())
+    }
+
+    /// As [`Server::bind`], but a socket that an earlier process left there is taken up with the
+    /// connections that wait at it, and a new one is left to a later process.
+    pub fn bind_stored(endpoint: &Endpoint, store: &Store) -> Result<Self, ApiError> {
+        let (socket, endpoint) = Socket::bind(endpoint, store)?;
         Ok(Self { socket, endpoint })
     }
 

@@ -12,7 +12,7 @@ use crate::{ContainersCounts, LatestCounts, PrometheusStatus, TrafficCounts};
 /// The whole account of the process, as `/status.json` shows it. Times are in unix milliseconds.
 ///
 /// The total is the sources plus `ended`, and all of it is of one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// The version of this form.
     pub version: u32,
@@ -50,6 +50,33 @@ pub struct Status {
     pub http: TrafficCounts,
     /// How the answers for Prometheus fare.
     pub prometheus: PrometheusStatus,
+    /// Set if the process before this one was killed or crashed: when samples may be missing.
+    pub unclean_previous_stop: Option<UncleanStop>,
+    /// What was taken over from the process before this one.
+    pub restored: Restored,
+}
+
+/// A stop of which the process before this one could not say that it was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UncleanStop {
+    /// The end of the last flush whose points are all known to be safe; what came after it may be
+    /// missing. `None` if that is not known.
+    pub from: Option<i64>,
+    /// When this process took up the sockets.
+    pub to: i64,
+}
+
+/// What outlived a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// Sockets that were taken up from the service manager.
+    pub sockets: u64,
+    /// Gauges whose last values were restored.
+    pub gauges: u64,
+    /// Counters whose running totals were restored.
+    pub totals: u64,
+    /// Files that could not be used and were set aside.
+    pub files_set_aside: u64,
 }
 
 /// A container or a listener, and its account.
@@ -265,6 +292,8 @@ mod tests {
             latest: LatestCounts { series: 9, left_out: 1 },
             http: TrafficCounts::default(),
             prometheus: PrometheusStatus::default(),
+            unclean_previous_stop: Some(UncleanStop { from: Some(3), to: 4 }),
+            restored: Restored { sockets: 1, ..Restored::default() },
         };
         let written = serde_json::to_string(&status).unwrap();
         assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 1 });
@@ -281,8 +310,9 @@ mod tests {
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,
-            r#""refused":{"too_many":0,"no_port":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
-            r#""prometheus":{"scrapes":0,"busy":0,"samples":0,"refused":{"type_clashes":0,"collisions":0,"reserved":0,"labels":0,"examples":[]}}}"#,
+            r#""refused":{"too_many":0,"no_port":0,"no_descriptor":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
+            r#""prometheus":{"scrapes":0,"busy":0,"samples":0,"refused":{"type_clashes":0,"collisions":0,"reserved":0,"labels":0,"examples":[]}},"#,
+            r#""unclean_previous_stop":{"from":3,"to":4},"restored":{"sockets":1,"gauges":0,"totals":0,"files_set_aside":0}}"#,
         ];
         assert!(in_order.is_sorted_by_key(|text| place(text)));
         assert_eq!(

@@ -74,25 +74,7 @@ fn say(latest: &Latest, names: usize, kind: Kind) {
 }
 
 fn status() -> Status {
-    Status {
-        version: 1,
-        boot_id: "00c0ffee00c0ffee".into(),
-        started: 0,
-        now: 1,
-        sources: Vec::new(),
-        total: Account::default(),
-        ended: Account::default(),
-        lost_last_minute: api::Lost::default(),
-        settings_ignored: 0,
-        waiting: 0,
-        outputs: Vec::new(),
-        polls: BTreeMap::new(),
-        streams: Vec::new(),
-        containers: ContainersCounts::default(),
-        latest: LatestCounts::default(),
-        http: TrafficCounts::default(),
-        prometheus: PrometheusStatus::default(),
-    }
+    Status { version: 1, boot_id: "00c0ffee00c0ffee".into(), ..Status::default() }
 }
 
 /// How many bytes come.

@@ -19,6 +19,16 @@ pub(crate) struct Drops {
 }
 
 impl Drops {
+    /// Of a socket at which the kernel had counted so many before: they are not counted again.
+    pub(crate) fn since(seen: u32) -> Self {
+        Self { seen, total: 0 }
+    }
+
+    /// Of a socket of which nobody knows what was counted: all of it is of the past.
+    pub(crate) fn from_now(socket: impl AsFd) -> Self {
+        Self::since(counter(socket.as_fd(), &Table::default()).unwrap_or(0))
+    }
+
     /// Reads the counter of the socket that this is about: the sum since it was made.
     pub(crate) fn read(&mut self, socket: impl AsFd, table: &Table) -> u64 {
         match counter(socket.as_fd(), table) {
@@ -30,6 +40,11 @@ impl Drops {
     /// The sum at the last reading.
     pub(crate) fn total(&self) -> u64 {
         self.total
+    }
+
+    /// The kernel's counter at the last reading.
+    pub(crate) fn seen(&self) -> u32 {
+        self.seen
     }
 
     fn see(&mut self, now: u32) -> u64 {
@@ -98,6 +113,13 @@ mod tests {
         assert_eq!(drops.see(3), 4_294_967_299);
         assert_eq!(drops.see(3), 4_294_967_299);
         assert_eq!(drops.total(), 4_294_967_299);
+    }
+
+    #[test]
+    fn drops_that_were_counted_before_are_not_counted_again() {
+        let mut drops = Drops::since(u32::MAX);
+        assert_eq!(drops.see(1), 2);
+        assert_eq!(drops.seen(), 1);
     }
 
     #[test]

@@ -34,11 +34,26 @@ pub enum IngestError {
         /// Its reason.
         source: io::Error,
     },
+    /// The limit of open files is near; what is left is for connections and files.
+    #[error(
+        "cannot listen on {address}: too few file descriptors are left; raise the limit of open \
+         files (ulimit -n, LimitNOFILE=)"
+    )]
+    Descriptors {
+        /// What was asked for.
+        address: Address,
+    },
     /// A socket that was handed over is not of a kind that can be listened to.
     #[error("cannot take over the socket: {reason}; hand over a bound UDP or unix datagram socket")]
     Adopt {
         /// What is wrong with it.
         reason: String,
+    },
+    /// The thread that speaks to the service manager could not be started.
+    #[error("cannot start the thread that speaks to the service manager: {source}")]
+    Store {
+        /// The system's reason.
+        source: io::Error,
     },
     /// A worker's own descriptors could not be made.
     #[error("cannot set up a worker: {source}; is the limit of open files (ulimit -n) reached?")]

@@ -2,7 +2,8 @@
 //!
 //! [`Listeners`] is the cold side: any thread opens and closes sockets through it. A [`Receiver`]
 //! is the hot side: each worker thread owns one, and with it the sockets that were given to it.
-//! They meet only by messages, so receiving takes no lock.
+//! They meet only by messages, so receiving takes no lock. A [`Store`] lets sockets outlive the
+//! process, where there is a service manager.
 //!
 //! ```
 //! use std::{net::UdpSocket, num::NonZeroUsize, time::Duration};
@@ -32,6 +33,7 @@
 mod address;
 mod bind;
 mod listeners;
+mod store;
 
 mod drops;
 mod event;
@@ -47,5 +49,6 @@ pub use error::IngestError;
 pub use event::{Event, SocketKey};
 pub use listeners::{Closed, Config, Listeners, Open, OpenSocket, Opened};
 pub use receiver::Receiver;
+pub use store::{DropReading, Manager, Place, Store, Stored, stored_sockets};
 pub use sys::Packets;
 pub use waker::Waker;

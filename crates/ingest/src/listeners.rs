@@ -1,17 +1,25 @@
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use dashmap::{DashMap, Entry};
-use metric::Source;
+use metric::{Origin, Source};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::bind::{self, Bound, Warned, Wish};
 use crate::socket::Socket;
+use crate::store::{Place, Store, Stored, of_datagrams};
 use crate::{Address, IngestError, Receiver, Waker};
+
+/// More sockets than this do not share a port.
+const MOST_READERS: usize = 64;
 
 /// How datagrams are received.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +88,9 @@ struct Shared {
     workers: Box<[Worker]>,
     sockets: DashMap<Arc<Source>, Vec<Registered>>,
     warned: Warned,
+    store: Store,
+    // See `Wish::descriptors`.
+    descriptors: RawFd,
 }
 
 /// How a worker is reached.
@@ -96,6 +107,8 @@ struct Worker {
 struct Registered {
     opened: Opened,
     workers: Vec<usize>,
+    // What the service manager has them under.
+    names: Vec<Arc<str>>,
 }
 
 /// What a worker is asked to do.
@@ -106,8 +119,15 @@ pub(crate) enum Command {
 }
 
 impl Listeners {
-    /// The registry of sockets, none open yet, and one receiver for each worker thread.
+    /// The registry of sockets, none open yet, and one receiver for each worker thread. No socket
+    /// outlives the process.
     pub fn new(config: Config) -> Result<(Self, Vec<Receiver>), IngestError> {
+        Self::with_store(config, Store::default())
+    }
+
+    /// As [`Listeners::new`], but sockets that an earlier process left can be taken up, and new ones
+    /// are left to a later one.
+    pub fn with_store(config: Config, store: Store) -> Result<(Self, Vec<Receiver>), IngestError> {
         let mut workers = Vec::new();
         let mut receivers = Vec::new();
         for _ in 0..config.workers.get() {
@@ -121,8 +141,13 @@ impl Listeners {
             });
             receivers.push(receiver);
         }
-        let shared =
-            Shared { workers: workers.into(), sockets: DashMap::new(), warned: Warned::default() };
+        let shared = Shared {
+            workers: workers.into(),
+            sockets: DashMap::new(),
+            warned: Warned::default(),
+            store,
+            descriptors: descriptors(),
+        };
         Ok((Self { shared: Arc::new(shared) }, receivers))
     }
 
@@ -132,15 +157,57 @@ impl Listeners {
     /// A unix socket replaces the file of a dead one. A source may have several sockets; they are
     /// closed together.
     pub fn open(&self, open: &Open) -> Result<Opened, IngestError> {
-        let bound = bind::bind(&open.address, self.wish(open), &self.shared.warned)?;
+        self.bind(open, &open.address, Vec::new())
+    }
+
+    /// As [`Listeners::open`], but a socket that an earlier process left at this address is taken
+    /// up, with what it holds; drops that were counted before are not counted again. Only for
+    /// whoever was known to that process: others have no right to what came before them.
+    pub fn take_up(&self, open: &Open) -> Result<Opened, IngestError> {
+        let left = self.take_left(open);
+        let address = left.first().map_or(&open.address, |bound| &bound.address).clone();
+        self.bind(open, &address, left).inspect_err(|error| {
+            // One of ours may be in the way, from before the configuration changed.
+            if let (IngestError::InUse { .. }, Address::Udp(address)) = (error, &address) {
+                self.shared.store.give_up_udp(address.port());
+            }
+        })
+    }
+
+    fn bind(
+        &self,
+        open: &Open,
+        address: &Address,
+        there: Vec<Bound>,
+    ) -> Result<Opened, IngestError> {
+        let bound = bind::bind(address, there, self.wish(open), &self.shared.warned)?;
         self.serve(&open.source, bound)
     }
 
-    /// As [`Listeners::open`], for a socket that is bound already: the address and the readers of
-    /// `open` are not asked. Drops that the kernel counted before are counted here.
-    pub fn adopt(&self, open: &Open, socket: OwnedFd) -> Result<Opened, IngestError> {
-        let bound = bind::adopt(socket, self.wish(open), &self.shared.warned)?;
-        self.serve(&open.source, vec![bound])
+    /// Whether an address that is in use may be free in a moment, when the service manager has let
+    /// go of a socket that was closed.
+    pub fn is_releasing(&self) -> bool {
+        self.shared.store.is_releasing()
+    }
+
+    fn take_left(&self, open: &Open) -> Vec<Bound> {
+        let store = &self.shared.store;
+        let mut left = store.take(&Place::Datagrams(open.address.clone()));
+        if let (Address::Udp(address), Origin::Listener { .. }) =
+            (&open.address, &open.source.origin)
+            && address.port() == 0
+        {
+            left = take_by_name(store, open, address.ip());
+        }
+        let adopt = |stored| match bind::adopt(stored, self.wish(open), &self.shared.warned, store)
+        {
+            Ok(bound) => Some(bound),
+            Err(error) => {
+                warn!("a socket that was stored is left out: {error}");
+                None
+            }
+        };
+        left.into_iter().filter_map(adopt).collect()
     }
 
     fn wish(&self, open: &Open) -> Wish {
@@ -148,6 +215,7 @@ impl Listeners {
             receive_buffer: open.receive_buffer,
             credentials: open.source.read_as.trust_container,
             readers: open.readers.get().min(self.shared.workers.len()),
+            descriptors: self.shared.descriptors,
         }
     }
 
@@ -157,26 +225,34 @@ impl Listeners {
             granted_receive_buffer: bound.iter().map(|bound| bound.granted).min().unwrap_or(0),
             readers: bound.len(),
         };
+        let names = names(source, &bound);
         let workers = self.least_loaded(bound.len());
         // The source's entry stays locked until all is sent: its close must come after its open.
         let mut sockets = self.shared.sockets.entry(source.clone()).or_default();
-        for (index, bound) in workers.iter().zip(bound) {
+        for ((index, bound), name) in workers.iter().zip(bound).zip(&names) {
             let worker = &self.shared.workers[*index];
-            let socket = Box::new(Socket::new(bound, source.clone()));
+            let is_stored = bound.is_stored;
+            let mut socket = Box::new(Socket::new(bound, source.clone()));
+            if !is_stored {
+                self.shared.store.keep(name, socket.descriptor());
+            }
+            if is_stored || self.shared.store.is_kept() {
+                socket.outlives_process();
+            }
             worker.commands.send(Command::Open(socket)).map_err(|_| IngestError::Stopped)?;
             worker.sockets.fetch_add(1, Ordering::Relaxed);
             worker.waker.wake();
         }
-        sockets.push(Registered { opened: opened.clone(), workers });
+        sockets.push(Registered { opened: opened.clone(), workers, names });
         Ok(opened)
     }
 
+    /// The workers with the fewest sockets, more than once if there are not so many.
     fn least_loaded(&self, count: usize) -> Vec<usize> {
         let load = |index: &usize| self.shared.workers[*index].sockets.load(Ordering::Relaxed);
         let mut indices: Vec<usize> = (0..self.shared.workers.len()).collect();
         indices.sort_by_key(load);
-        indices.truncate(count);
-        indices
+        indices.into_iter().cycle().take(count).collect()
     }
 
     /// Closes a source's sockets: `None` if it has none. What they hold is read and delivered
@@ -220,6 +296,8 @@ impl Listeners {
     ) -> Vec<oneshot::Receiver<Closed>> {
         let mut workers: Vec<usize> =
             sockets.iter().flat_map(|socket| &socket.workers).copied().collect();
+        // Before they are closed, or a process that comes now would find them stored.
+        sockets.iter().flat_map(|it| &it.names).for_each(|name| self.shared.store.release(name));
         for index in &workers {
             self.shared.workers[*index].sockets.fetch_sub(1, Ordering::Relaxed);
         }
@@ -240,6 +318,44 @@ impl Listeners {
         }
         open
     }
+}
+
+/// What each is called by the service manager: as it was, or a name that is its own.
+fn names(source: &Source, bound: &[Bound]) -> Vec<Arc<str>> {
+    let mut numbers = 0..;
+    let taken: Vec<_> = bound.iter().filter_map(|bound| bound.name.as_deref()).collect();
+    let name = |bound: &Bound| match &bound.name {
+        Some(name) => Arc::clone(name),
+        // Without a name it cannot be let go of by one.
+        None if bound.is_stored => Arc::default(),
+        None => loop {
+            let number = numbers.next().unwrap_or_default();
+            let name = of_datagrams(&source.origin, &bound.address, number);
+            if !taken.contains(&name.as_str()) {
+                return name.into();
+            }
+        },
+    };
+    bound.iter().map(name).collect()
+}
+
+/// What an earlier process left of a listener whose port was the kernel's choice: those of one
+/// port, for its clients know that.
+fn take_by_name(store: &Store, open: &Open, ip: IpAddr) -> Vec<Stored> {
+    let names: HashSet<String> =
+        (0..MOST_READERS).map(|it| of_datagrams(&open.source.origin, &open.address, it)).collect();
+    let is_of_it = |place: &Place, name: &str| match place {
+        Place::Datagrams(Address::Udp(address)) => address.ip() == ip && names.contains(name),
+        Place::Datagrams(Address::Unixgram(_)) | Place::Tcp(_) | Place::Unix(_) => false,
+    };
+    store.find_named(is_of_it).first().map(|place| store.take(place)).unwrap_or_default()
+}
+
+// So many files of a limit are for the rest of the process: connections, files, a directory.
+fn descriptors() -> RawFd {
+    const MOST_SPARE: u64 = 512;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    RawFd::try_from(limit - (limit / 4).min(MOST_SPARE)).unwrap_or(RawFd::MAX)
 }
 
 impl Worker {

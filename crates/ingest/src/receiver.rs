@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::drops::Table;
 use crate::listeners::Command;
 use crate::sys::{BATCH, Batch};
-use crate::{Event, SocketKey, Waker};
+use crate::{DropReading, Event, SocketKey, Waker};
 use closing::Closing;
 use poll::Poll;
 use rest::Rest;
@@ -137,6 +137,12 @@ impl Receiver {
         }
     }
 
+    /// What is to be known of the sockets by whoever takes them up after this process: the counts
+    /// of [`Receiver::kernel_drops`], as it read them last, of those that have any.
+    pub fn drop_readings(&self) -> Vec<DropReading> {
+        self.sockets.iter().filter_map(|(_, socket)| socket.drop_reading()).collect()
+    }
+
     /// How often the kernel refused to read or to watch a socket. Such a socket is tried again.
     pub fn errors(&self) -> u64 {
         self.errors
@@ -211,7 +217,9 @@ impl Receiver {
             let (kernel_dropped, unread) =
                 (socket.kernel_dropped(&Table::default()), socket.discard(&mut self.batch));
             let last = closing.close(kernel_dropped, unread);
-            let (source, port) = (&socket.source, socket.port());
+            let (source, port) = (Arc::clone(&socket.source), socket.port());
+            socket.close();
+            let source = &source;
             on(Event::Closed { socket: key, source, port, kernel_dropped, unread, last });
         }
         closing.finish();

@@ -4,10 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use metric::Source;
+use rustix::fs::fstat;
 use socket2::SockFilter;
 
 use crate::bind::{Bound, SocketFile};
 use crate::drops::{Drops, Table};
+use crate::store::{DropReading, hang_up};
 use crate::sys::{BATCH, Batch};
 
 /// A small datagram costs this much of a receive buffer.
@@ -23,8 +25,8 @@ const FIRST_BATCH: usize = BATCH / 8;
 #[derive(Debug)]
 pub(crate) struct Socket {
     // Dropped before the descriptor: as long as that is open, no other file gets this one's number.
-    _file: Option<SocketFile>,
-    fd: socket2::Socket,
+    file: Option<SocketFile>,
+    fd: Arc<socket2::Socket>,
     pub(crate) source: Arc<Source>,
     /// A unix datagram socket: it holds few datagrams, and a full one blocks its senders.
     pub(crate) urgent: bool,
@@ -40,16 +42,45 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn new(bound: Bound, source: Arc<Source>) -> Self {
         Self {
-            fd: bound.socket,
+            fd: Arc::new(bound.socket),
             source,
             urgent: bound.unix,
             granted: bound.granted,
             batch: Cell::new(FIRST_BATCH),
             credentials: bound.credentials,
-            drops: Drops::default(),
+            drops: bound.drops,
             cut_off: None,
-            _file: bound.file,
+            file: bound.file,
         }
+    }
+
+    /// The descriptor, for whoever is to keep the socket while it is open.
+    pub(crate) fn descriptor(&self) -> &Arc<socket2::Socket> {
+        &self.fd
+    }
+
+    /// Its file stays when this process ends, because the socket does.
+    pub(crate) fn outlives_process(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.stays = true;
+        }
+    }
+
+    /// Closes it for good, though the service manager may be yet to let go of it.
+    pub(crate) fn close(mut self) {
+        if let Some(file) = &mut self.file {
+            file.stays = false;
+        }
+        hang_up(&*self.fd);
+    }
+
+    /// What is to be known of it by whoever takes it up after this process: as it was read last.
+    pub(crate) fn drop_reading(&self) -> Option<DropReading> {
+        let dropped = self.drops.seen();
+        if dropped == 0 {
+            return None;
+        }
+        Some(DropReading { inode: fstat(&*self.fd).ok()?.st_ino, dropped })
     }
 
     /// Takes at most `most` datagrams.
@@ -108,7 +139,7 @@ impl Socket {
     }
 
     fn read_drops(&mut self, table: &Table) -> u64 {
-        if self.urgent { 0 } else { self.drops.read(&self.fd, table) }
+        if self.urgent { 0 } else { self.drops.read(&*self.fd, table) }
     }
 }
 

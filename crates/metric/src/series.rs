@@ -47,6 +47,30 @@ impl SeriesKey {
         Self(Arc::from(bytes))
     }
 
+    /// As [`SeriesKey::from_written`], of bytes that nobody vouches for: `None` unless they are what
+    /// [`SeriesKey::write`] writes.
+    pub fn checked(bytes: &[u8]) -> Option<Self> {
+        let (&[kind, low, high], _) = bytes.split_first_chunk()?;
+        let kind = Kind::from_code(kind)?;
+        let (head, text) = bytes.split_at_checked(usize::from(u16::from_le_bytes([low, high])))?;
+        let mut text = std::str::from_utf8(text).ok()?;
+        let (name, mut lens) = read_len(head.get(3..)?);
+        let name = take_text(&mut text, name)?;
+        let mut tags: Vec<Tag<'_>> = Vec::new();
+        while let Some((key, value)) = read_lens(&mut lens) {
+            take_text(&mut text, 1)?;
+            let key = take_text(&mut text, key)?;
+            take_text(&mut text, 1)?;
+            let tag = Tag::new(key, take_text(&mut text, value)?);
+            if tag.key.is_empty() || tags.last().is_some_and(|last| *last >= tag) {
+                return None;
+            }
+            tags.push(tag);
+        }
+        let key = Self::new(kind, name, &tags);
+        (key.as_bytes() == bytes).then_some(key)
+    }
+
     /// The bytes that [`SeriesKey::write`] wrote.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -111,6 +135,12 @@ impl<'a> Spelled<'a> {
             Some(end)
         })
     }
+}
+
+fn take_text<'a>(text: &mut &'a str, len: usize) -> Option<&'a str> {
+    let (taken, rest) = text.split_at_checked(len)?;
+    *text = rest;
+    Some(taken)
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -200,6 +230,32 @@ mod tests {
         let key = SeriesKey::new(Kind::Gauge, "g", &[]);
         let spelled = key.spelled();
         assert_eq!((spelled.name, spelled.section), (&b"g"[..], &b""[..]));
+    }
+
+    #[test]
+    fn only_the_bytes_of_a_key_are_taken_for_one() {
+        let long = "v".repeat(3000);
+        let tags = [Tag::new("a", ""), Tag::new("é", "x,y:z"), Tag::new("k", &long)];
+        for tags in [&tags[..0], &tags[..2], &tags[..1], &[Tag::new("k", &long)]] {
+            let key = SeriesKey::new(Kind::Timer, "name", tags);
+            let bytes = key.as_bytes();
+            assert_eq!(SeriesKey::checked(bytes), Some(key.clone()));
+            for at in 0..bytes.len() {
+                // What is taken is a key all the same: another letter, say.
+                let mut other = bytes.to_vec();
+                other[at] ^= 0x55;
+                let other = SeriesKey::checked(&other);
+                assert!(other.is_none_or(|other| other != key && other.tags().count() < 9));
+                assert_eq!(SeriesKey::checked(&bytes[..at]), None);
+            }
+        }
+        let unsorted = [Tag::new("b", ""), Tag::new("a", "")];
+        let twice = [Tag::new("a", ""), Tag::new("a", "")];
+        for tags in [unsorted, twice] {
+            let key = SeriesKey::new(Kind::Set, "n", &tags);
+            assert_eq!(SeriesKey::checked(key.as_bytes()), None);
+        }
+        assert_eq!(SeriesKey::checked(b""), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Source {
 }
 
 /// Where a source's samples, or its measurements, come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A registered container: its socket is its identity.
     Container {

@@ -55,7 +55,7 @@ impl Listener {
         }
     }
 
-    pub(super) fn complete(&mut self, receive_buffer: usize) {
+    pub(crate) fn complete(&mut self, receive_buffer: usize) {
         self.gauge_sign.get_or_insert(self.url.usual_sign());
         self.receive_buffer.get_or_insert(receive_buffer);
     }

@@ -54,6 +54,11 @@ impl Waiting {
         None
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
     /// All that waits, which waits no longer.
     pub(super) fn all(&mut self) -> Vec<WaitingBatch> {
         self.now_are(0);

@@ -7,13 +7,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use ship::read::{ReadError, Reader};
 use tempfile::TempDir;
+
+use crate::manager::Manager;
 
 /// Longer than anything here takes, even on a busy machine: a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +38,8 @@ pub(crate) struct Start {
     config: String,
     flags: Vec<String>,
     survives_file_limit: bool,
+    limit: Option<u32>,
+    manager: Option<Manager>,
 }
 
 impl Start {
@@ -46,12 +51,26 @@ impl Start {
             config: String::new(),
             flags: Vec::new(),
             survives_file_limit: false,
+            limit: None,
+            manager: None,
         }
     }
 
     /// So that a limit of its files' size is an error of its writes, and not its end.
     pub(crate) fn survives_file_limit(mut self) -> Self {
         self.survives_file_limit = true;
+        self
+    }
+
+    /// Under this service manager, which hands it what it has kept.
+    pub(crate) fn under(mut self, manager: &Manager) -> Self {
+        self.manager = Some(manager.clone());
+        self
+    }
+
+    /// With no more descriptors than this.
+    pub(crate) fn limit(mut self, descriptors: u32) -> Self {
+        self.limit = Some(descriptors);
         self
     }
 
@@ -97,7 +116,16 @@ impl Start {
     pub(crate) fn start(self) -> Agent {
         let log = File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         let mut command = self.command();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        if let Some(limit) = self.limit {
+            let mut limited = Command::new("bash");
+            limited.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "bash"]);
+            limited.arg(command.get_program()).args(command.get_args());
+            command = limited;
+        }
+        let mut child = match &self.manager {
+            Some(manager) => manager.spawn(&command, log),
+            None => spawn(command.stdout(Stdio::piped()).stderr(log)),
+        };
         let (mut listeners, mut http) = (Vec::new(), None);
         let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
         // It tells what to try when it is up.
@@ -120,7 +148,7 @@ impl Start {
 
     /// Runs what is expected to refuse; gives what it said.
     pub(crate) fn refuse(self) -> String {
-        let output = self.command().output().unwrap();
+        let output = run(&mut self.command());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -235,6 +263,22 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// One at a time, because while a manager starts an agent the process has descriptors that every
+/// child inherits.
+pub(crate) static SPAWNING: Mutex<()> = Mutex::new(());
+
+/// Starts a program.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    let _alone = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// Runs a program, and gives what it wrote.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(command).wait_with_output().unwrap()
 }
 
 /// Looks again and again until this is true.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 mod harness;
+mod manager;
 mod stand_in;
 
 mod basics;
@@ -16,6 +17,7 @@ mod program;
 mod prometheus;
 mod queue;
 mod resources;
+mod restarts;
 mod rules;
 mod streams;
 mod v0;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Agent, Points, Start, send, wait_for};
+use crate::harness::{Agent, Points, Start, run, send, wait_for};
 use crate::stand_in::{Collector, Mesos, Reply, Reserved, Server, World, records, task};
 
 /// A flush that does not come in a test, but when the agent stops.
@@ -387,7 +387,7 @@ fn every_output_gets_the_same_points_with_the_same_numbers_and_cat_prints_them()
     agent.stop();
     let cat = |name: &str| -> Vec<String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        let printed = command.arg("cat").args(files(&place(name), "avro")).output().unwrap();
+        let printed = run(command.arg("cat").args(files(&place(name), "avro")));
         assert!(printed.status.success(), "{printed:?}");
         String::from_utf8(printed.stdout).unwrap().lines().map(str::to_owned).collect()
     };

@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::harness::Start;
+use crate::harness::{Start, run};
 
 fn weir(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weir")).args(args).output().unwrap()
+    run(Command::new(env!("CARGO_BIN_EXE_weir")).args(args))
 }
 
 fn text(bytes: &[u8]) -> &str {

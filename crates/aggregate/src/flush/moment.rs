@@ -8,7 +8,8 @@ pub(super) struct Expiry {
     total: u32,
 }
 
-/// A time on the monotonic clock, in tenths of a second since the start: 13 years in 32 bits.
+/// A time on the monotonic clock, in tenths of a second: 13 years in 32 bits. The start comes so
+/// late on it that what has not expired by then was last written at a time on it, too.
 pub(super) type Tick = u32;
 
 /// The end of an interval, and what has expired by then.
@@ -31,13 +32,33 @@ impl Expiry {
     }
 
     pub(super) fn at(self, since_start: Duration) -> Moment {
-        Moment { now: ticks(since_start.saturating_add(TICK / 2)), expiry: self }
+        let since_start = ticks(since_start.saturating_add(TICK / 2));
+        Moment { now: self.start().saturating_add(since_start), expiry: self }
+    }
+
+    fn start(self) -> Tick {
+        self.gauge.max(self.total).min(u32::MAX / 2)
+    }
+
+    /// When that was which, at the start, was so long ago.
+    pub(super) fn before_start(self, ago: Duration) -> Tick {
+        self.start().saturating_sub(ticks(ago.saturating_add(TICK / 2)))
     }
 }
 
 impl Moment {
     fn since(self, last: Tick) -> u32 {
         self.now.saturating_sub(last)
+    }
+
+    /// How long ago that was.
+    pub(super) fn ago(self, last: Tick) -> Duration {
+        TICK * self.since(last)
+    }
+
+    /// Whether everything that was there at the start has expired.
+    pub(super) fn has_outlived_all(self) -> bool {
+        self.now >= 2 * self.expiry.start()
     }
 
     /// Whether a gauge that was last written then still has its level.

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -6,7 +7,8 @@ use metric::{
     Datapoint, Kind, Note, Notes, Quantiles, SeriesKey, Source, Tally, UnixMillis, Value,
 };
 
-use super::moment::{Moment, Tick};
+use super::legacy::{HandOn, Legacy, Level, Total, hand_on};
+use super::moment::Moment;
 use super::roll::{Kept, Roll};
 use crate::interval::{Interval, TimedPoint};
 use crate::members::xxh64;
@@ -14,6 +16,7 @@ use crate::number::{change, hold};
 use crate::share::Share;
 use crate::sketch;
 use crate::slot::Slot;
+use crate::state::Entry;
 
 /// What outlives the intervals of one source.
 #[derive(Debug)]
@@ -21,11 +24,13 @@ pub(super) struct Past {
     pub(super) source: Arc<Source>,
     /// The shards that read it, in the order of their numbers.
     pub(super) readers: Vec<Reader>,
-    /// Running totals by the hash of their series' keys: of forgotten series, or, if levels and
+    /// Running totals by the hash of their series' keys: of forgotten series and of those that an
+    /// earlier process had, or, if levels and
     /// totals are kept apart from the slots, of all. A hash takes a fifth of what a key does; two
     /// series of one source would have to agree in all 64 bits of it to be taken for one.
     totals: HashMap<u64, Total, RandomState>,
-    /// Gauges' levels, if they are kept apart from the slots.
+    /// Gauges' levels: of series that an earlier process had, or, if levels and totals are kept
+    /// apart from the slots, of all.
     levels: HashMap<SeriesKey, Level, RandomState>,
     /// Levels and totals are kept apart from the slots: a series may be in several shards, or has
     /// points with a time of their own.
@@ -49,19 +54,6 @@ pub(super) struct Reader {
     pub(super) is_closed: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Total {
-    value: f64,
-    last: Tick,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    value: f64,
-    last: Tick,
-    is_told: bool,
-}
-
 /// What telling a source's datapoints needs.
 pub(super) struct Telling<'a> {
     pub(super) moment: Moment,
@@ -72,12 +64,12 @@ pub(super) struct Telling<'a> {
 }
 
 impl Past {
-    pub(super) fn new(source: Arc<Source>, most_totals: usize) -> Self {
+    pub(super) fn new(source: Arc<Source>, most_totals: usize, legacy: Legacy) -> Self {
         Self {
             source,
             readers: Vec::new(),
-            totals: HashMap::default(),
-            levels: HashMap::default(),
+            totals: legacy.totals,
+            levels: legacy.levels,
             is_apart: false,
             pending: HashMap::default(),
             timed: Vec::new(),
@@ -117,7 +109,36 @@ impl Past {
         {
             (kept.value, kept.last) = (total.value, total.last);
         }
+        if !self.is_apart
+            && kind == Kind::Gauge
+            && !self.levels.is_empty()
+            && let Some(level) = self.levels.remove(&kept.key)
+        {
+            (kept.value, kept.last) = (level.value, level.last);
+        }
         kept
+    }
+
+    /// Hands out what is to outlive the process.
+    pub(super) fn hand_on(&self, rolls: &[Roll], moment: Moment, to: HandOn<'_>) -> io::Result<()> {
+        hand_on(&self.levels, &self.totals, moment, to)?;
+        if self.is_apart {
+            return Ok(());
+        }
+        for reader in &self.readers {
+            let blocks = reader.blocks.iter().filter_map(|it| rolls.get(reader.shard)?.block(*it));
+            for Kept { key, value, last, kind, .. } in
+                blocks.flat_map(|block| &block.series).flatten()
+            {
+                let (value, age) = (*value, moment.ago(*last));
+                if *kind == Kind::Gauge && moment.has_level(*last) {
+                    to(&Entry::Level { key: key.clone(), value, age })?;
+                } else if *kind == Kind::Counter && moment.has_total(*last) {
+                    to(&Entry::Total { hash: xxh64(key.as_bytes()), value, age })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keeps what is to outlive a series' slot.

@@ -46,6 +46,10 @@ impl Roll {
         self.sources[index] = number;
     }
 
+    pub(super) fn block(&self, number: u32) -> Option<&KeptBlock> {
+        self.blocks.get(number as usize)?.as_deref()
+    }
+
     pub(super) fn block_mut(&mut self, number: u32) -> Option<&mut KeptBlock> {
         self.blocks.get_mut(number as usize)?.as_deref_mut()
     }

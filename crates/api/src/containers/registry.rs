@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ingest::{Address, IngestError, Listeners, Open};
+use ingest::{Address, IngestError, Listeners, Open, Opened};
 use metric::{Container, Origin, Source};
 use tracing::{debug, warn};
 
@@ -23,6 +23,9 @@ const LONGEST_CLOSE: Duration = Duration::from_secs(1);
 
 /// How many ports of a range one registration tries: the next one goes on where it stopped.
 const MOST_TRIES: usize = 1024;
+
+/// How a port is had: bound, or taken up from an earlier process.
+type OpenBy = fn(&Listeners, &Open) -> Result<Opened, IngestError>;
 
 /// The registry itself; [`super::Containers`] is a handle to it.
 pub(super) struct Registry {
@@ -118,7 +121,7 @@ impl Registry {
             unbound: true,
             since: Instant::now(),
         };
-        match self.open(&source, held.port) {
+        match self.open_by(Listeners::take_up, &source, held.port) {
             Ok(port) => drop(self.bound(id, held, port)),
             Err(refusal) => {
                 warn!(
@@ -143,9 +146,7 @@ impl Registry {
         {
             let mut state = self.state();
             if state.held.len() + state.opening >= self.config.max_containers {
-                state.refused.too_many += 1;
-                drop(state);
-                return Err(self.complain(id, Refusal::TooMany));
+                return Err(Refusal::TooMany);
             }
             state.opening += 1;
         }
@@ -153,14 +154,7 @@ impl Registry {
         let opened = self.open(&source, asked.statsd_port);
         let mut state = self.state();
         state.opening -= 1;
-        let port = match opened {
-            Ok(port) => port,
-            Err(refusal) => {
-                state.refused.no_port += 1;
-                drop(state);
-                return Err(self.complain(id, refusal));
-            }
-        };
+        let port = opened?;
         let host = self.host(&asked.statsd_host);
         let held =
             Held { source: Arc::clone(&source), host, port, unbound: false, since: Instant::now() };
@@ -180,13 +174,8 @@ impl Registry {
         held: Held,
     ) -> Result<(Container, Option<Written>), Refusal> {
         let opened = self.open(&held.source, held.port);
-        match opened.or_else(|_| self.open(&held.source, 0)) {
-            Ok(port) => Ok(self.bound(id, held, port)),
-            Err(refusal) => {
-                self.state().refused.no_port += 1;
-                Err(self.complain(id, refusal))
-            }
-        }
+        let port = opened.or_else(|_| self.open(&held.source, 0))?;
+        Ok(self.bound(id, held, port))
     }
 
     pub(super) fn bound(
@@ -239,11 +228,15 @@ impl Registry {
 
     // `wanted`, or if that is 0 the port that is due.
     pub(super) fn open(&self, source: &Arc<Source>, wanted: u16) -> Result<u16, Refusal> {
+        self.open_by(Listeners::open, source, wanted)
+    }
+
+    fn open_by(&self, by: OpenBy, source: &Arc<Source>, wanted: u16) -> Result<u16, Refusal> {
         let tries = match &self.config.ports {
             Ports::Range(_) if wanted == 0 => self.state().free.len().min(MOST_TRIES),
             Ports::Ephemeral | Ports::Range(_) => {
                 let port =
-                    self.bind(source, wanted).map_err(|error| Refusal::NoPort(Some(error)))?;
+                    self.bind(by, source, wanted).map_err(|error| Refusal::NoPort(Some(error)))?;
                 self.state().free.take(port);
                 return Ok(port);
             }
@@ -252,7 +245,7 @@ impl Registry {
             let Some(port) = self.state().free.next() else {
                 break;
             };
-            match self.bind(source, port) {
+            match self.bind(by, source, port) {
                 Ok(port) => return Ok(port),
                 // Somebody else's: it is tried again when all others have been.
                 Err(IngestError::InUse { .. }) => self.state().free.give_back(port),
@@ -265,23 +258,51 @@ impl Registry {
         Err(Refusal::NoPort(None))
     }
 
-    fn bind(&self, source: &Arc<Source>, port: u16) -> Result<u16, IngestError> {
-        let opened = self.listeners.open(&Open {
+    fn bind(&self, by: OpenBy, source: &Arc<Source>, port: u16) -> Result<u16, IngestError> {
+        let open = Open {
             source: Arc::clone(source),
             address: Address::Udp(SocketAddr::new(self.config.bind, port)),
             receive_buffer: self.config.receive_buffer,
             readers: NonZeroUsize::MIN,
-        })?;
+        };
+        let opened = by(&self.listeners, &open)?;
         Ok(match opened.address {
             Address::Udp(address) => address.port(),
             Address::Unixgram(_) => port,
         })
     }
 
-    fn complain(&self, id: &str, refusal: Refusal) -> Refusal {
-        let seldom = match &refusal {
-            Refusal::TooMany => &self.refused_for_number,
-            Refusal::Id(_) | Refusal::Host | Refusal::NoPort(_) => &self.refused_for_port,
+    /// Whether what was refused may be had in a moment: the service manager is yet to let go of a
+    /// port.
+    pub(super) fn is_worth_another_try(&self, refusal: &Refusal) -> bool {
+        let in_use = matches!(refusal, Refusal::NoPort(None | Some(IngestError::InUse { .. })));
+        in_use && self.listeners.is_releasing()
+    }
+
+    /// Whether a port that is waited for may be had in a moment.
+    pub(super) fn is_about_to_be_bound(&self) -> bool {
+        self.listeners.is_releasing() && self.state().held.values().any(|held| held.unbound)
+    }
+
+    /// Counts a registration that is refused for good, and says so in the log now and then.
+    pub(super) fn refuse(&self, id: &str, refusal: Refusal) -> Refusal {
+        let seldom = {
+            let refused = &mut self.state().refused;
+            match &refusal {
+                Refusal::TooMany => {
+                    refused.too_many += 1;
+                    &self.refused_for_number
+                }
+                Refusal::NoPort(Some(IngestError::Descriptors { .. })) => {
+                    refused.no_descriptor += 1;
+                    &self.refused_for_port
+                }
+                Refusal::NoPort(_) => {
+                    refused.no_port += 1;
+                    &self.refused_for_port
+                }
+                Refusal::Id(_) | Refusal::Host => return refusal,
+            }
         };
         if let Some(refused) = seldom.due() {
             warn!(

@@ -53,6 +53,25 @@ pub(super) static FAMILIES: &[Family] = &[
     family("weir_uptime_seconds", Gauge, "How long the process has run.",
         |cut, row| row(&[], seconds(cut.status.now - cut.status.started))),
 
+    family("weir_unclean_previous_stop", Gauge, "1 if the process before this one was killed or crashed, else 0.",
+        |cut, row| row(&[], Count(cut.status.unclean_previous_stop.is_some().into()))),
+    family("weir_unclean_previous_stop_from_seconds", Gauge, "From when on samples may be missing for that, in unix time; absent if it is not known.",
+        |cut, row| if let Some(from) = cut.status.unclean_previous_stop.and_then(|it| it.from) {
+            row(&[], seconds(from));
+        }),
+    family("weir_unclean_previous_stop_to_seconds", Gauge, "Until when samples may be missing for that, in unix time.",
+        |cut, row| if let Some(unclean) = cut.status.unclean_previous_stop {
+            row(&[], seconds(unclean.to));
+        }),
+    family("weir_restored_sockets", Gauge, "Sockets that were taken up from the service manager.",
+        |cut, row| row(&[], Count(cut.status.restored.sockets))),
+    family("weir_restored_gauges", Gauge, "Gauges whose last values were taken over from the process before.",
+        |cut, row| row(&[], Count(cut.status.restored.gauges))),
+    family("weir_restored_totals", Gauge, "Counters whose running totals were taken over from the process before.",
+        |cut, row| row(&[], Count(cut.status.restored.totals))),
+    family("weir_files_set_aside", Gauge, "Files of the process before that could not be used.",
+        |cut, row| row(&[], Count(cut.status.restored.files_set_aside))),
+
     family("weir_received_datagrams_total", Counter, "Datagrams that came in.",
         |cut, row| total(cut, row, |it| it.counts.received.datagrams)),
     family("weir_received_bytes_total", Counter, "Bytes of the datagrams that came in.",
@@ -183,6 +202,7 @@ pub(super) static FAMILIES: &[Family] = &[
             let refused = cut.status.containers.refused;
             row(&[("reason", "too_many")], Count(refused.too_many));
             row(&[("reason", "no_port")], Count(refused.no_port));
+            row(&[("reason", "no_descriptor")], Count(refused.no_descriptor));
         }),
 
     family("weir_latest_series", Gauge, "Series whose newest value is held for /metrics and /v0.",

@@ -1,7 +1,11 @@
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{Change, Containers, ContainersConfig, Ports, Refusal};
+use ingest::{Manager, Store};
 use metric::Container;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Rig, asks, config, free_port, free_range};
@@ -297,4 +301,27 @@ async fn nobody_is_given_the_port_that_a_known_container_waits_for() {
     assert_eq!(port_of(&rig.containers, "b").await, first + 1);
     assert!(rig.containers.register(asks("c")).await.is_err());
     assert_eq!(port_of(&rig.containers, "a").await, first);
+}
+
+#[tokio::test]
+async fn a_port_that_the_service_manager_is_yet_to_let_go_of_is_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("notify");
+    // What it was sent and has not read is in its hands all the same.
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let address = Arc::new(Manager::at(path.as_os_str()).unwrap());
+    let store = Store::new(Vec::new(), None, Some(address)).unwrap();
+    let (taken, range) = free_range(1);
+    drop(taken);
+    let config = ContainersConfig { ports: Ports::Range(range.clone()), ..config() };
+    let rig = Rig::with_store(config, store.clone());
+    let port = port_of(&rig.containers, "a").await;
+    store.settle(Instant::now() + Duration::from_secs(20));
+    assert!(rig.containers.remove("a").await);
+
+    let mut next = std::pin::pin!(rig.containers.register(asks("b")));
+    assert!(glance(&mut next).await.is_none());
+    assert_eq!(rig.containers.counts().refused.no_port, 0);
+    drop(manager);
+    assert_eq!(next.await.unwrap().statsd_port, port);
 }

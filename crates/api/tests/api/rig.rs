@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::{
     App, Change, Containers, ContainersConfig, Endpoint, Hooks, OnFailure, Ports, Server, Traffic,
 };
-use ingest::{Event, Listeners, Waker};
+use ingest::{Event, Listeners, Store, Waker};
 use metric::{Container, ReadAs, Source};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,10 +29,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start() -> Self {
+    fn start(store: Store) -> Self {
         let one = NonZeroUsize::MIN;
         let config = ingest::Config { workers: one, max_rest: Duration::ZERO };
-        let (listeners, mut receivers) = Listeners::new(config).unwrap();
+        let (listeners, mut receivers) = Listeners::with_store(config, store).unwrap();
         let mut receiver = receivers.remove(0);
         let waker = receiver.waker();
         let stop = Arc::new(AtomicBool::new(false));
@@ -179,7 +179,11 @@ pub(crate) fn config() -> ContainersConfig {
 
 impl Rig {
     pub(crate) fn new(config: ContainersConfig) -> Self {
-        let (worker, disk) = (Worker::start(), Disk::default());
+        Self::with_store(config, Store::default())
+    }
+
+    pub(crate) fn with_store(config: ContainersConfig, store: Store) -> Self {
+        let (worker, disk) = (Worker::start(store), Disk::default());
         let told = Arc::new(Mutex::new(Vec::new()));
         let teller = |what: &'static str| {
             let told = Arc::clone(&told);

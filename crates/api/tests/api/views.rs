@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use api::{
     Account, App, Cardinality, CardinalityQuery, ContainersCounts, Health, LatestCounts, Lost,
-    OutputStatus, PrometheusStatus, SourceKind, SourceStatus, Status, TrafficCounts, Views,
+    OutputStatus, PrometheusStatus, Restored, SourceKind, SourceStatus, Status, TrafficCounts,
+    Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +53,8 @@ fn status(sources: usize) -> Status {
         latest: LatestCounts::default(),
         http: TrafficCounts::default(),
         prometheus: PrometheusStatus::default(),
+        unclean_previous_stop: None,
+        restored: Restored::default(),
     }
 }
 

@@ -8,11 +8,13 @@ use rustix::io::Errno;
 use socket2::{SockAddr, Socket};
 use tracing::warn;
 
-/// The file of a unix socket that we bound. Dropping it removes the file, if it is still ours.
+/// The file of a unix socket. Dropping it removes the file, if it is still ours and does not stay.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    /// The socket outlives this process, and so does its file.
+    pub(crate) stays: bool,
 }
 
 impl SocketFile {
@@ -29,9 +31,15 @@ impl SocketFile {
             Err(error) => return Err(error),
         }
         socket.bind(&address)?;
-        let file = Self { path: path.to_owned(), identity: identity(&fs::symlink_metadata(path)?) };
+        let file = Self::of(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o666))?;
         Ok(file)
+    }
+
+    /// The file that is there, of a socket that is bound already.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let identity = identity(&fs::symlink_metadata(path)?);
+        Ok(Self { path: path.to_owned(), identity, stays: false })
     }
 }
 
@@ -55,7 +63,8 @@ fn identity(file: &Metadata) -> (u64, u64) {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Somebody may have put another socket there: a successor, say.
-        if fs::symlink_metadata(&self.path).is_ok_and(|file| identity(&file) == self.identity)
+        if !self.stays
+            && fs::symlink_metadata(&self.path).is_ok_and(|file| identity(&file) == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
             warn!(path = %self.path.display(), %error, "the socket's file cannot be removed");

@@ -140,8 +140,9 @@ mod tests {
     use metric::{Origin, ReadAs, Source};
 
     fn bound(address: &Address) -> (Socket, Address) {
-        let wish = Wish { receive_buffer: 0, credentials: false, readers: 1 };
-        let bound = bind(address, wish, &Warned::default()).unwrap().remove(0);
+        let (receive_buffer, descriptors) = (0, i32::MAX);
+        let wish = Wish { receive_buffer, credentials: false, readers: 1, descriptors };
+        let bound = bind(address, Vec::new(), wish, &Warned::default()).unwrap().remove(0);
         let address = bound.address.clone();
         let origin = Origin::Listener { listener: "test".into() };
         (Socket::new(bound, Source::new(origin, ReadAs::default())), address)

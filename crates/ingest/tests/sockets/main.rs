@@ -5,5 +5,6 @@ mod rig;
 
 mod closing;
 mod receiving;
+mod stored;
 mod unixgram;
 mod waiting;

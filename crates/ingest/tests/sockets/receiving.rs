@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use ingest::{Address, Event, IngestError};
+use ingest::{Event, IngestError, Store, Stored};
 
 use crate::rig::{Rig, count, port_of, sender_to, source, udp};
 
@@ -212,37 +212,6 @@ fn a_flood_at_one_socket_does_not_starve_another() {
 }
 
 #[test]
-fn a_socket_that_was_bound_elsewhere_is_taken_over() {
-    let mut rig = Rig::new(1);
-    let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = bound.local_addr().unwrap();
-    sender_to(port).send(b"before").unwrap();
-    let shared = source();
-    let opened =
-        rig.listeners.adopt(&udp(&shared, "udp://0.0.0.0:0", BUFFER), bound.into()).unwrap();
-    assert_eq!(opened.address, Address::Udp(port));
-    sender_to(port).send(b"after").unwrap();
-    rig.until_received(2);
-    assert_eq!(rig.seen.bytes(), [&b"before"[..], b"after"]);
-    assert_eq!(rig.listeners.sockets()[0].opened, opened);
-    assert!(rig.close(&shared).is_some());
-}
-
-#[test]
-fn what_is_no_datagram_socket_is_not_taken_over() {
-    let rig = Rig::new(1);
-    let open = udp(&source(), "udp://127.0.0.1:0", 0);
-    let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let unbound = std::os::unix::net::UnixDatagram::unbound().unwrap();
-    let file = tempfile::tempfile().unwrap();
-    for fd in [stream.into(), unbound.into(), file.into()] {
-        let error = rig.listeners.adopt(&open, fd).unwrap_err();
-        assert!(matches!(error, IngestError::Adopt { .. }), "{error}");
-    }
-    assert!(rig.listeners.sockets().is_empty());
-}
-
-#[test]
 fn a_stop_takes_what_is_there_from_every_socket_and_leaves_them_open() {
     let mut rig = Rig::new(1);
     let ports = [(); 3].map(|()| rig.open_udp(&source(), BUFFER).1);
@@ -264,7 +233,6 @@ fn a_stop_takes_what_is_there_from_every_socket_and_leaves_them_open() {
 
 #[test]
 fn an_error_of_a_socket_is_counted_and_does_not_end_it() {
-    let mut rig = Rig::new(1);
     let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = bound.local_addr().unwrap();
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -272,7 +240,10 @@ fn an_error_of_a_socket_is_counted_and_does_not_end_it() {
     bound.connect(peer_port).unwrap();
     drop(peer);
     bound.send(b"anybody there?").unwrap();
-    rig.listeners.adopt(&udp(&source(), "udp://127.0.0.1:0", BUFFER), bound.into()).unwrap();
+    // Connected, as none is that was opened here, so that it can have an error.
+    let stored = Stored { name: None, socket: bound.into() };
+    let mut rig = Rig::with_store(1, Store::new(vec![stored], None, None).unwrap());
+    rig.listeners.take_up(&udp(&source(), &format!("udp://{port}"), BUFFER)).unwrap();
     rig.until(|rig| rig.receivers[0].errors() > 0);
     let peer = UdpSocket::bind(peer_port).unwrap();
     peer.send_to(b"yes", port).unwrap();

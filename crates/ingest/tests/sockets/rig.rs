@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ingest::{Address, Closed, Config, Event, Listeners, Open, Opened, Receiver, SocketKey};
+use ingest::{Address, Closed, Config, Event, Listeners, Open, Opened, Receiver, SocketKey, Store};
 use metric::{Origin, ReadAs, Source};
 
 /// Listeners with their workers, all turned by the test's own thread.
@@ -32,8 +32,12 @@ pub(crate) struct Got {
 
 impl Rig {
     pub(crate) fn new(workers: usize) -> Self {
+        Self::with_store(workers, Store::default())
+    }
+
+    pub(crate) fn with_store(workers: usize, store: Store) -> Self {
         let config = Config { workers: count(workers), max_rest: Duration::from_millis(2) };
-        let (listeners, receivers) = Listeners::new(config).unwrap();
+        let (listeners, receivers) = Listeners::with_store(config, store).unwrap();
         Self { listeners, receivers, seen: Seen::default() }
     }
 

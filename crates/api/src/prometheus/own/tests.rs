@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    ContainersCounts, LatestCounts, Lost, PrometheusStatus, Refusals, Refused, Traffic,
-    TrafficCounts,
+    ContainersCounts, LatestCounts, Lost, PrometheusStatus, Refusals, Refused, Restored, Traffic,
+    TrafficCounts, UncleanStop,
 };
 
 /// Numbers of which no two are alike.
@@ -90,7 +90,11 @@ impl Numbers {
             unsaved: self.next(),
             saved_late: self.next(),
             files_left: self.next(),
-            refused: Refused { too_many: self.next(), no_port: self.next() },
+            refused: Refused {
+                too_many: self.next(),
+                no_port: self.next(),
+                no_descriptor: self.next(),
+            },
         };
         let prometheus = PrometheusStatus {
             scrapes: self.next(),
@@ -144,6 +148,13 @@ impl Numbers {
             latest: LatestCounts { series: self.next(), left_out: self.next() },
             http: self.traffic(),
             prometheus,
+            unclean_previous_stop: Some(UncleanStop { from: Some(1_000_100), to: 1_000_200 }),
+            restored: Restored {
+                sockets: self.next(),
+                gauges: self.next(),
+                totals: self.next(),
+                files_set_aside: self.next(),
+            },
         }
     }
 }
@@ -175,7 +186,13 @@ fn every_number_of_the_status_is_a_sample() {
     let mut expected = BTreeSet::new();
     leaves(&serde_json::to_value(&status).unwrap(), &mut expected);
     // The sum of sources that are long gone is in the total only, and times are in seconds.
-    for (other, instead) in [("0", "0"), ("1000500", "1000.5"), ("1002000", "1.5")] {
+    for (other, instead) in [
+        ("0", "0"),
+        ("1000500", "1000.5"),
+        ("1002000", "1.5"),
+        ("1000100", "1000.1"),
+        ("1000200", "1000.2"),
+    ] {
         expected.remove(other);
         expected.extend((instead != "0").then(|| instead.to_owned()));
     }

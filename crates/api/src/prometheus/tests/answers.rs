@@ -34,17 +34,9 @@ fn status(latest: &Latest, prometheus: &Prometheus) -> Status {
         now: 2,
         sources: vec![source],
         total: Account { series: 77, ..Account::default() },
-        ended: Account::default(),
-        lost_last_minute: crate::Lost::default(),
-        settings_ignored: 0,
-        waiting: 0,
-        outputs: Vec::new(),
-        polls: BTreeMap::new(),
-        streams: Vec::new(),
-        containers: ContainersCounts::default(),
         latest: latest.counts(),
-        http: TrafficCounts::default(),
         prometheus: prometheus.status(),
+        ..Status::default()
     }
 }
 
