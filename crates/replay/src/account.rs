@@ -96,7 +96,9 @@ impl Account {
         let expected = expected.or_insert_with(|| Expected::nothing(sample.kind));
         match sample.values {
             Values::Numbers(numbers) => {
-                numbers.iter().for_each(|value| expected.add(*value, sample.rate, sample.relative));
+                for value in numbers {
+                    expected.add(*value, sample.rate, sample.relative);
+                }
             }
             Values::Member(member) => expected.add_member(member),
         }
@@ -117,7 +119,9 @@ impl Account {
     fn then(&mut self, later: Self) {
         for (key, more) in later.series {
             match self.series.entry(key) {
-                std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().then(more),
+                std::collections::hash_map::Entry::Occupied(mut known) => {
+                    known.get_mut().then(more);
+                }
                 std::collections::hash_map::Entry::Vacant(new) => {
                     new.insert(more);
                 }

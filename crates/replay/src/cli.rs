@@ -122,7 +122,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "COMMAND", help_heading = "The agent")]
     pub(crate) spawn: Option<String>,
     /// Keep the started agent on these processors: 1 or 0,1
-    #[arg(long, value_name = "CPUS", value_delimiter = ',', requires = "spawn", help_heading = "The agent")]
+    #[arg(
+        long,
+        value_name = "CPUS",
+        value_delimiter = ',',
+        requires = "spawn",
+        help_heading = "The agent"
+    )]
     pub(crate) spawn_pin: Vec<usize>,
     /// The agent's process, for processor time and memory [default: the started one]
     #[arg(long, value_name = "PID", conflicts_with = "spawn", help_heading = "The agent")]
@@ -152,7 +158,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "LOSS", value_parser = parse_share, conflicts_with_all = ["pace", "passes"], help_heading = "Search")]
     pub(crate) search: Option<f64>,
     /// Search so often; the median and the spread are told
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "search", help_heading = "Search")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        requires = "search",
+        help_heading = "Search"
+    )]
     pub(crate) search_rounds: usize,
     /// Search until the rate is known so well; each rate is tried for --duration (5 s)
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = parse_share, requires = "search", help_heading = "Search")]
@@ -246,7 +258,8 @@ mod tests {
             "",
             "a b",
         ] {
-            let words = std::iter::once("weir-replay").chain(line.split(' ').filter(|w| !w.is_empty()));
+            let words =
+                std::iter::once("weir-replay").chain(line.split(' ').filter(|w| !w.is_empty()));
             assert!(Cli::try_parse_from(words).is_err(), "{line:?}");
         }
     }

@@ -120,7 +120,7 @@ impl Corpus {
             .filter(|len| usize::from(*len) <= LONGEST_DATAGRAM)
             .ok_or(ReplayError::TooLong { bytes: payload.len() })?;
         // What is held is the datagrams and where they lie.
-        let held = self.bytes.len() + self.datagrams.len() * size_of::<Datagram>();
+        let held = self.bytes.len() + (self.datagrams.len() + 1) * size_of::<Datagram>();
         if held + payload.len() > self.limit {
             return Err(ReplayError::TooMuch { limit: self.limit });
         }
@@ -233,7 +233,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let mut corpus = Corpus::new(40);
         assert!(matches!(
-            corpus.push(0, &[b'a'; 65_508]),
+            corpus.push(0, &vec![b'a'; 65_508]),
             Err(ReplayError::TooLong { bytes: 65_508 })
         ));
         corpus.push(0, &[b'a'; 20]).unwrap();

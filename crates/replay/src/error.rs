@@ -17,7 +17,9 @@ pub(crate) enum ReplayError {
     Empty { input: PathBuf, passed: String },
     #[error("a datagram of {bytes} bytes cannot be sent; UDP carries at most 65,507")]
     TooLong { bytes: usize },
-    #[error("the datagrams take more than {limit} bytes of memory; raise --memory or cut the input")]
+    #[error(
+        "the datagrams take more than {limit} bytes of memory; raise --memory or cut the input"
+    )]
     TooMuch { limit: usize },
     #[error("{input} has no times to go by; say --rate, --ramp or --flat-out")]
     NoTimes { input: String },
@@ -35,7 +37,9 @@ pub(crate) enum ReplayError {
     Spawn { command: String, source: io::Error },
     #[error("the agent ended before it was ready: {how}; see what it wrote above")]
     Died { how: String },
-    #[error("the agent was not ready within {seconds} s; give --status as it serves it, or look at its log")]
+    #[error(
+        "the agent was not ready within {seconds} s; give --status as it serves it, or look at its log"
+    )]
     NotReady { seconds: u64 },
     #[error("{endpoint}: {problem}")]
     Http { endpoint: String, problem: String },
@@ -47,7 +51,9 @@ pub(crate) enum ReplayError {
     Shipped { place: String, problem: String },
     #[error("{0}")]
     Unverifiable(String),
-    #[error("neither /status.json nor, for a port of this machine, /proc/net/udp says what was lost; give --status")]
+    #[error(
+        "neither /status.json nor, for a port of this machine, /proc/net/udp says what was lost; give --status"
+    )]
     NoLosses,
     #[error("cannot write {}: {source}", path.display())]
     Output { path: PathBuf, source: io::Error },

@@ -51,24 +51,20 @@ pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
     let asked = std::sync::Arc::clone(&stop);
     let receiving = std::thread::Builder::new().spawn(move || receive(&socket, &asked));
     let receiving = receiving.map_err(failed)?;
-    runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    })
-    .map_err(failed)?;
+    runtime
+        .block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let received = receiving.join().unwrap_or_default();
-    let _ = writeln!(
-        io::stdout(),
-        "{} datagrams, {} bytes",
-        received.datagrams,
-        received.bytes
-    );
+    let _ = writeln!(io::stdout(), "{} datagrams, {} bytes", received.datagrams, received.bytes);
     Ok(())
 }
 

@@ -71,9 +71,8 @@ impl Profile {
             let reached = start + (end - start) * part / (to - from);
             sum += f64::midpoint(*start, reached) * part;
         }
-        let (last, rate) = self.points.last().map_or((0.0, 0.0), |(at, rate)| {
-            (at.as_secs_f64(), *rate)
-        });
+        let (last, rate) =
+            self.points.last().map_or((0.0, 0.0), |(at, rate)| (at.as_secs_f64(), *rate));
         sum + rate * (elapsed - last).max(0.0)
     }
 }

@@ -45,16 +45,16 @@ impl Bar {
         }
         self.last.set((at, moment.sent, moment.received));
         let each_second = |now: u64, before: u64| rate(now.saturating_sub(before) as f64 / passed);
-        let mut message = format!("sent {}", each_second(moment.sent, sent_before));
+        let mut parts = vec![format!("sent {}", each_second(moment.sent, sent_before))];
         if let Some(received) = moment.received {
             let acknowledged = each_second(received, received_before.unwrap_or(0));
-            message += &format!("  acknowledged {acknowledged}");
+            parts.push(format!("acknowledged {acknowledged}"));
         }
-        message += &match moment.kernel_dropped {
-            Some(dropped) => format!("  lost {}", count(dropped)),
-            None => "  losses unknown".to_owned(),
-        };
-        self.bar.set_message(message + "  (datagrams)");
+        parts.push(match moment.kernel_dropped {
+            Some(dropped) => format!("lost {}", count(dropped)),
+            None => "losses unknown".to_owned(),
+        });
+        self.bar.set_message(parts.join(", ") + " (datagrams)");
     }
 
     /// Makes room for what follows.

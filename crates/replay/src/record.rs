@@ -146,9 +146,7 @@ impl<W: Write> Capture<W> {
                 PacketBuilder::ipv4(from.octets(), to.octets(), 64)
             }
             // Bound to every address, the one that was sent to is not known.
-            (IpAddr::V4(from), IpAddr::V6(_)) => {
-                PacketBuilder::ipv4(from.octets(), [0; 4], 64)
-            }
+            (IpAddr::V4(from), IpAddr::V6(_)) => PacketBuilder::ipv4(from.octets(), [0; 4], 64),
             (IpAddr::V6(from), to) => {
                 let to = match to {
                     IpAddr::V4(to) => to.to_ipv6_mapped(),

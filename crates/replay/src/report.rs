@@ -77,6 +77,8 @@ pub(crate) struct SentReport {
     lines_per_second: f64,
     /// How often the kernel would not take the next one.
     cut_short: u64,
+    /// The share of the pace that could be kept up.
+    kept: f64,
 }
 
 impl Report {
@@ -85,7 +87,9 @@ impl Report {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let corpus = &session.corpus;
         let pace = match options.search {
-            Some(limit) => format!("searched for the highest with less than {} lost", percent(limit)),
+            Some(limit) => {
+                format!("searched for the highest with less than {} lost", percent(limit))
+            }
             None => plan.pace.to_string(),
         };
         Self {
@@ -122,6 +126,7 @@ impl Report {
             datagrams_per_second: sent.datagrams as f64 / seconds,
             lines_per_second: lines as f64 / seconds,
             cut_short: sent.cut_short,
+            kept: sent.kept,
         });
         self.moments = outcome.moments;
         self.loss = outcome.loss;
@@ -129,7 +134,11 @@ impl Report {
     }
 
     /// Writes the files that were asked for.
-    pub(crate) fn write(&self, json: Option<&Path>, html: Option<&Path>) -> Result<(), ReplayError> {
+    pub(crate) fn write(
+        &self,
+        json: Option<&Path>,
+        html: Option<&Path>,
+    ) -> Result<(), ReplayError> {
         let write = |path: &Path, text: String| {
             fs::write(path, text)
                 .map_err(|source| ReplayError::Output { path: path.to_owned(), source })
@@ -165,6 +174,10 @@ impl Report {
                     rate(sent.lines_per_second),
                 ),
             ));
+            if sent.kept < 0.98 {
+                let text = format!("only {} of it could be kept up from here", percent(sent.kept));
+                all.push(("pace", text));
+            }
             if sent.cut_short > 0 {
                 let times = count(sent.cut_short);
                 let text = format!("{times} times by the kernel: does anybody listen there?");
@@ -173,8 +186,8 @@ impl Report {
         }
         match (&self.loss, &self.search) {
             (Some(loss), _) => {
-                let lost = format!("{} datagrams, {}", count(loss.datagrams), percent(loss.share));
-                all.push(("lost", lost));
+                let (datagrams, share) = (count(loss.datagrams), percent(loss.share));
+                all.push(("lost", format!("{datagrams} datagrams, {share}")));
             }
             (None, None) => all.push((
                 "lost",
@@ -254,7 +267,9 @@ impl Machine {
     fn this() -> Self {
         let uname = rustix::system::uname();
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let named = |line: &str| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned());
+        let named = |line: &str| {
+            Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned())
+        };
         let rmem_max = fs::read_to_string("/proc/sys/net/core/rmem_max").ok();
         Self {
             kernel: uname.release().to_string_lossy().into_owned(),

@@ -21,9 +21,9 @@ use crate::shipped::Shipped;
 use crate::verify::{Evidence, Verdict};
 
 pub(crate) use monitor::{Cost, Loss, Moment, Outcome};
-pub(crate) use search::{Probe, Search};
 #[cfg(test)]
 pub(crate) use search::Round;
+pub(crate) use search::{Probe, Search};
 pub(crate) use session::Session;
 
 /// What a run found: 0 if nothing is left to explain.

@@ -159,9 +159,8 @@ impl Scenario {
             }
         }
         for sampled in &self.rates {
-            let known = kind(&sampled.kind).is_some_and(|kind| {
-                kind == Kind::Counter || kind.is_summarised()
-            });
+            let known = kind(&sampled.kind)
+                .is_some_and(|kind| kind == Kind::Counter || kind.is_summarised());
             let good = (0.0..=1.0).contains(&sampled.share) && (1e-9..=1.0).contains(&sampled.rate);
             if !known || !good {
                 return Err("rates: expected { kind, share, rate } with a kind that has rates, \
@@ -184,9 +183,8 @@ impl Scenario {
     fn kinds(&self) -> Result<Vec<(Kind, u32)>, String> {
         let mut kinds = Vec::new();
         for (code, share) in &self.kinds {
-            let kind = kind(code).ok_or_else(|| {
-                format!("kinds: {code:?} is none of c, g, ms, h, d, s")
-            })?;
+            let kind = kind(code)
+                .ok_or_else(|| format!("kinds: {code:?} is none of c, g, ms, h, d, s"))?;
             kinds.push((kind, *share));
         }
         kinds.sort_unstable();

@@ -58,7 +58,7 @@ impl Progress {
 }
 
 /// What was sent in the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sent {
     /// Datagrams that the kernel took.
     pub(crate) datagrams: u64,
@@ -66,6 +66,8 @@ pub(crate) struct Sent {
     pub(crate) elapsed: Duration,
     /// How often the kernel would not take the next one: see [`crate::wire::Taken`].
     pub(crate) cut_short: u64,
+    /// The share of the pace that was kept up; 1 if nothing was late.
+    pub(crate) kept: f64,
 }
 
 /// Starts to send in a thread of its own.
@@ -112,12 +114,14 @@ fn send(job: &Job, progress: &Progress) -> Result<Sent, ReplayError> {
             }
             progress.sent.store(schedule.sent, Ordering::Relaxed);
         } else {
-            let until_end = job.length.time.map_or(LONGEST_SLEEP, |time| time - elapsed);
+            let until_end =
+                job.length.time.map_or(LONGEST_SLEEP, |time| time.saturating_sub(elapsed));
             sleep(schedule.wait(elapsed).min(until_end));
         }
         elapsed = began.elapsed();
     }
-    Ok(Sent { datagrams: schedule.sent, elapsed, cut_short })
+    let kept = schedule.kept(elapsed);
+    Ok(Sent { datagrams: schedule.sent, elapsed, cut_short, kept })
 }
 
 fn is_passing(error: &io::Error) -> bool {
@@ -192,7 +196,7 @@ impl<'a> Schedule<'a> {
             Pace::Captured { .. } => self.captured(0).saturating_sub(elapsed),
             Pace::Profile(profile) => {
                 let (mut early, mut late) = (Duration::ZERO, LONGEST_SLEEP);
-                while late - early > SHORTEST_SLEEP / 4 {
+                while late.saturating_sub(early) > SHORTEST_SLEEP / 4 {
                     let middle = (early + late) / 2;
                     if profile.due(elapsed + middle) > self.weight as f64 {
                         late = middle;
@@ -211,6 +215,17 @@ impl<'a> Schedule<'a> {
         let times = self.corpus.times().unwrap_or(&[]);
         let at = times.get(self.place + next).copied().unwrap_or_default();
         (self.pass + at).div_f64(*speed)
+    }
+
+    /// How much was sent of what was due.
+    fn kept(&self, elapsed: Duration) -> f64 {
+        let (done, due) = match self.pace {
+            Pace::FlatOut => return 1.0,
+            Pace::Captured { .. } => (self.captured(0).as_secs_f64(), elapsed.as_secs_f64()),
+            // Rounded up, as datagrams are whole.
+            Pace::Profile(profile) => (self.weight as f64 + 1.0, profile.due(elapsed)),
+        };
+        if due > 0.0 { (done / due).min(1.0) } else { 1.0 }
     }
 
     fn advance(&mut self, sent: usize) {

@@ -21,7 +21,7 @@ pub(crate) fn rate(rate: f64) -> String {
     match rate {
         rate if rate >= 1e6 => format!("{:.2} M/s", rate / 1e6),
         rate if rate >= 1e4 => format!("{:.1} k/s", rate / 1e3),
-        rate if rate >= 10.0 => format!("{rate:.0}/s"),
+        rate if rate >= 10.0 || rate == 0.0 => format!("{rate:.0}/s"),
         rate => format!("{rate:.2}/s"),
     }
 }
@@ -29,7 +29,7 @@ pub(crate) fn rate(rate: f64) -> String {
 /// A share of a whole.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
-        percent if percent == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         percent if percent < 0.01 => format!("{percent:.4} %"),
         percent => format!("{percent:.2} %"),
     }
@@ -90,15 +90,11 @@ pub(crate) fn table(f: &mut impl fmt::Write, rows: &[Vec<String>]) -> fmt::Resul
     };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     for row in rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            if column == 0 {
-                line += &format!("{cell:<width$}");
-            } else {
-                line += &format!("  {cell:>width$}");
-            }
-        }
-        writeln!(f, "{}", line.trim_end())?;
+        let mut padded = row.iter().zip(&widths);
+        let first = padded.next().map(|(cell, width)| format!("{cell:<width$}"));
+        let others = padded.map(|(cell, width)| format!("{cell:>width$}"));
+        let cells: Vec<String> = first.into_iter().chain(others).collect();
+        writeln!(f, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
 }
@@ -111,7 +107,10 @@ mod tests {
     fn numbers_are_written_for_people() {
         let counts = [0, 999, 1000, 1_234_567].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0.5, 50.0, 50_000.0, 2e6].map(rate), ["0.50/s", "50/s", "50.0 k/s", "2.00 M/s"]);
+        assert_eq!(
+            [0.5, 50.0, 50_000.0, 2e6].map(rate),
+            ["0.50/s", "50/s", "50.0 k/s", "2.00 M/s"]
+        );
         assert_eq!([0.0, 0.00001, 0.5].map(percent), ["0 %", "0.0010 %", "50.00 %"]);
         assert_eq!([10, 20_000, 3_000_000].map(bytes), ["10 B", "20.0 kB", "3.0 MB"]);
     }
@@ -121,7 +120,9 @@ mod tests {
         for (text, expected) in [("50000", 5e4), ("50k", 5e4), ("1.5M", 1.5e6)] {
             assert_eq!(parse_count(text), Ok(expected));
         }
-        assert!(["", "k", "-1", "0", "nan", "inf", "1 000"].iter().all(|it| parse_count(it).is_err()));
+        assert!(
+            ["", "k", "-1", "0", "nan", "inf", "1 000"].iter().all(|it| parse_count(it).is_err())
+        );
         assert_eq!(parse_share("0.1%"), Ok(0.001));
         assert_eq!(parse_share("0.25"), Ok(0.25));
         assert!(["", "%", "100%", "-1%", "1"].iter().all(|text| parse_share(text).is_err()));

@@ -118,13 +118,9 @@ impl Wire {
 
     fn send_segments(&self, corpus: &Corpus, batch: &[Datagram]) -> io::Result<Taken> {
         let alike = &batch[..alike(batch, |lane| self.target_of(lane))];
-        let address = match self.addresses.as_slice() {
-            [] => None,
-            _ => {
-                let target = self.to[self.target_of(alike[0].lane as usize)];
-                Some(SockaddrStorage::from(mapped(target, self.is_v4)))
-            }
-        };
+        let target = self.to[self.target_of(alike[0].lane as usize)];
+        let is_connected = self.addresses.is_empty();
+        let address = (!is_connected).then(|| SockaddrStorage::from(mapped(target, self.is_v4)));
         let size = alike[0].len() as u16;
         let cut = [ControlMessage::UdpGsoSegments(&size)];
         let cut = if alike.len() > 1 { &cut[..] } else { &[] };

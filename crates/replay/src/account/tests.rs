@@ -73,8 +73,7 @@ fn passes_are_what_sending_the_same_again_is() {
         "g:+0.5|g\nt:9:1|ms|@0.5",
     ];
     for datagrams in [1, 3, 4, 5, 8, 11] {
-        let cycled: Vec<&str> =
-            payloads.iter().copied().cycle().take(datagrams as usize).collect();
+        let cycled: Vec<&str> = payloads.iter().copied().cycle().take(datagrams as usize).collect();
         let (at_once, one_by_one) = (account(&payloads, datagrams), account(&cycled, datagrams));
         assert_eq!(at_once.series, one_by_one.series, "{datagrams}");
         assert_eq!(at_once.refused, one_by_one.refused);

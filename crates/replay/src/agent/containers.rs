@@ -30,8 +30,7 @@ impl Containers {
         count: usize,
         run: &str,
     ) -> Result<Self, ReplayError> {
-        let mut containers =
-            Self { api: api.clone(), ids: Vec::new(), addresses: Vec::new() };
+        let mut containers = Self { api: api.clone(), ids: Vec::new(), addresses: Vec::new() };
         for number in 0..count {
             let id = format!("weir-replay-{run}-{number:04}");
             match containers.register_one(id).await {

@@ -94,7 +94,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("{text:?} is no endpoint; write 127.0.0.1:8126, http://127.0.0.1:8126 or unix:PATH")
+            format!(
+                "{text:?} is no endpoint; write 127.0.0.1:8126, http://127.0.0.1:8126 or unix:PATH"
+            )
         };
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -103,7 +105,8 @@ impl FromStr for Endpoint {
         let rest = ["http:", "tcp:"].iter().find_map(|scheme| text.strip_prefix(scheme));
         let address = rest.map_or(text, |rest| rest.strip_prefix("//").unwrap_or(rest));
         let address = address.trim_end_matches('/');
-        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+        let port =
+            address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
         if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             return Err(wrong());
         }

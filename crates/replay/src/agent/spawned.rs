@@ -13,10 +13,10 @@ use crate::error::ReplayError;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long it may take to be ready.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long it may take to stop before it is killed.
-const STOP: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_mins(1);
 
 /// An agent that was started for this run; ended with it.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
-use super::packet::{self, Packet, Passed};
 use super::Corpus;
+use super::packet::{self, Packet, Passed};
 use crate::error::ReplayError;
 
 /// No packet is longer: this is the most that tcpdump and dumpcap capture.
@@ -17,9 +17,9 @@ const LONGEST_BLOCK: usize = 1 << 20;
 /// Whether a file that begins so is a capture: pcap in either order of bytes, with micro- or
 /// nanoseconds, or pcapng.
 pub(super) fn begins(file: &[u8]) -> bool {
-    [0xa1b2_c3d4_u32, 0xa1b2_3c4d, 0xa1b2_cd34, 0x0a0d_0d0a]
-        .iter()
-        .any(|magic| file.starts_with(&magic.to_be_bytes()) || file.starts_with(&magic.to_le_bytes()))
+    [0xa1b2_c3d4_u32, 0xa1b2_3c4d, 0xa1b2_cd34, 0x0a0d_0d0a].iter().any(|magic| {
+        file.starts_with(&magic.to_be_bytes()) || file.starts_with(&magic.to_le_bytes())
+    })
 }
 
 /// Reads the datagrams to these ports (none: to all), each port of each address a lane of its own.
@@ -34,7 +34,8 @@ pub(super) fn read(
         problem: problem.to_owned(),
     };
     let mut reader = create_reader(LONGEST_BLOCK, from).map_err(|error| damaged(&short(&error)))?;
-    let mut sorter = Sorter { ports, lanes: HashMap::new(), first: None, passed: Passed::default() };
+    let mut sorter =
+        Sorter { ports, lanes: HashMap::new(), first: None, passed: Passed::default() };
     let mut links = Links::default();
     loop {
         match reader.next() {
@@ -93,8 +94,8 @@ fn for_each_packet(
         PcapBlockOwned::Legacy(packet) => {
             let Some((link, tick)) = links.only else { return Ok(()) };
             let nanoseconds = u64::from(packet.ts_usec) * u64::from(tick);
-            let at = Duration::from_secs(u64::from(packet.ts_sec))
-                + Duration::from_nanos(nanoseconds);
+            let at =
+                Duration::from_secs(u64::from(packet.ts_sec)) + Duration::from_nanos(nanoseconds);
             take(Frame { link, bytes: packet.data, on_the_wire: packet.origlen, at })?;
         }
         PcapBlockOwned::NG(Block::SectionHeader(_)) => links.section.clear(),
@@ -126,11 +127,8 @@ fn for_each_packet(
 /// library has only the first.
 fn ticks(resolution: u8) -> u64 {
     let power = u32::from(resolution & 0x7f);
-    let ticks = if resolution & 0x80 == 0 {
-        10_u64.checked_pow(power)
-    } else {
-        1_u64.checked_shl(power)
-    };
+    let ticks =
+        if resolution & 0x80 == 0 { 10_u64.checked_pow(power) } else { 1_u64.checked_shl(power) };
     ticks.unwrap_or(u64::MAX)
 }
 

@@ -64,9 +64,8 @@ mod tests {
     fn packed(text: &str, lines: usize, bytes: usize) -> Vec<String> {
         let packing = Packing { lines, bytes };
         let corpus = read(text.as_bytes(), "test", Corpus::new(1 << 20), packing).unwrap();
-        let payload = |it: &super::super::Datagram| {
-            String::from_utf8(corpus.payload(*it).to_vec()).unwrap()
-        };
+        let payload =
+            |it: &super::super::Datagram| String::from_utf8(corpus.payload(*it).to_vec()).unwrap();
         corpus.datagrams().iter().map(payload).collect()
     }
 

@@ -94,21 +94,30 @@ fn write_summary(report: &Report, page: &mut String) {
     let machine = &report.machine;
     let mut rows = vec![
         ("command", format!("<code>{}</code>", escape(&report.command.join(" ")))),
-        ("when", humantime::format_rfc3339_seconds(
-            std::time::UNIX_EPOCH + Duration::from_millis(report.at),
-        )
-        .to_string()),
-        ("machine", escape(&format!(
-            "{} processors, {}, kernel {}",
-            machine.processors, machine.processor, machine.kernel
-        ))),
-        ("input", escape(&format!(
-            "{} datagrams, {} lines, {}, {} containers or ports",
-            count(input.datagrams),
-            count(input.lines),
-            bytes(input.bytes),
-            count(input.lanes as u64)
-        ))),
+        (
+            "when",
+            humantime::format_rfc3339_seconds(
+                std::time::UNIX_EPOCH + Duration::from_millis(report.at),
+            )
+            .to_string(),
+        ),
+        (
+            "machine",
+            escape(&format!(
+                "{} processors, {}, kernel {}",
+                machine.processors, machine.processor, machine.kernel
+            )),
+        ),
+        (
+            "input",
+            escape(&format!(
+                "{} datagrams, {} lines, {}, {} containers or ports",
+                count(input.datagrams),
+                count(input.lines),
+                bytes(input.bytes),
+                count(input.lanes as u64)
+            )),
+        ),
         ("pace", escape(&report.pace)),
     ];
     let targets = report.targets.len();
@@ -151,8 +160,7 @@ const TIME: Axis = Axis {
     write: |it| seconds(Duration::try_from_secs_f64(it).unwrap_or_default()),
 };
 const LOST: Axis = Axis { name: "datagrams lost", write: percent };
-const CPU: Axis =
-    Axis { name: "CPU seconds a million lines", write: |cpu| format!("{cpu:.2}") };
+const CPU: Axis = Axis { name: "CPU seconds a million lines", write: |cpu| format!("{cpu:.2}") };
 const MEMORY: Axis = Axis { name: "resident memory", write: |it| bytes(it as u64) };
 
 fn plots(report: &Report) -> Vec<Plot> {
@@ -174,7 +182,9 @@ fn latencies(report: &Report) -> Vec<(f64, f64)> {
     let first = report.flushes.keys().next().copied().unwrap_or(0);
     let flushes = report.flushes.iter();
     flushes
-        .map(|(end, flush)| ((end - first) as f64 / 1000.0, flush.latency.as_secs_f64()))
+        .map(|(end, flush)| {
+            (end.saturating_sub(first) as f64 / 1000.0, flush.latency.as_secs_f64())
+        })
         .collect()
 }
 
@@ -232,8 +242,7 @@ fn moment_plots(report: &Report) -> Vec<Plot> {
         Series { name: "sent".to_owned(), points: sent },
         Series { name: "acknowledged".to_owned(), points: received },
     ];
-    let over_time =
-        |title, y, series| Plot { title, x: TIME, y, is_line: true, series };
+    let over_time = |title, y, series| Plot { title, x: TIME, y, is_line: true, series };
     vec![
         Plot { title: "Loss by rate", x: RATE, y: LOST, is_line: false, series: one(lost) },
         over_time("Rate over time", Axis { name: "lines a second", ..RATE }, rates),
@@ -258,9 +267,8 @@ impl Step {
         if passed < 0.01 {
             return None;
         }
-        let since = |now: Option<u64>, before: Option<u64>| {
-            Some(now?.saturating_sub(before?) as f64)
-        };
+        let since =
+            |now: Option<u64>, before: Option<u64>| Some(now?.saturating_sub(before?) as f64);
         let sent = to.sent.saturating_sub(from.sent) as f64;
         let received = since(to.received, from.received);
         let dropped = since(to.kernel_dropped, from.kernel_dropped);

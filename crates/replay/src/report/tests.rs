@@ -33,6 +33,7 @@ fn report() -> Report {
             datagrams_per_second: 50.0,
             lines_per_second: 500.0,
             cut_short: 0,
+            kept: 1.0,
         }),
         loss: Some(Loss { datagrams: 1, share: 0.01 }),
         moments: vec![moment(0.0, 0), moment(1.0, 50), moment(2.0, 100)],

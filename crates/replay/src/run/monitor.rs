@@ -96,9 +96,14 @@ pub(super) async fn send(
         bar.show(moments.all.last(), progress.sent());
     };
     bar.end();
-    let after = session.await_received(&before, sent.datagrams).await?;
-    moments.last = None;
-    moments.look(session, sent.datagrams).await;
+    let after = session
+        .await_received(&before, sent.datagrams, |meter| {
+            if moments.is_due() {
+                moments.write(meter, session.usage(), sent.datagrams);
+            }
+        })
+        .await?;
+    moments.write(&after, session.usage(), sent.datagrams);
     let loss = loss(&before, &after, sent.datagrams);
     let took = moments.began.elapsed();
     let received = after.status_since(&before).map(|status| status.received.datagrams);
@@ -155,16 +160,23 @@ impl Moments {
     async fn look(&mut self, session: &Session, sent: u64) {
         let usage = session.usage();
         self.memory_most = self.memory_most.max(usage.map_or(0, |usage| usage.memory));
-        if self.last.is_some_and(|last| last.elapsed() < MOMENT) {
-            return;
+        if self.is_due() {
+            // A moment in which the agent does not answer has no account.
+            let meter = session.read_meter().await.unwrap_or_default();
+            self.write(&meter, usage, sent);
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.last.is_none_or(|last| last.elapsed() >= MOMENT)
+    }
+
+    fn write(&mut self, meter: &Meter, usage: Option<Usage>, sent: u64) {
         self.last = Some(Instant::now());
-        // A moment in which the agent does not answer has no account.
-        let meter = session.read_meter().await.unwrap_or_default();
         let status = meter.status_since(&self.before);
-        let cpu = usage.zip(self.usage_before).map(|(now, before)| {
-            now.cpu.saturating_sub(before.cpu).as_secs_f64()
-        });
+        let cpu = usage
+            .zip(self.usage_before)
+            .map(|(now, before)| now.cpu.saturating_sub(before.cpu).as_secs_f64());
         self.all.push(Moment {
             at: self.began.elapsed().as_secs_f64(),
             sent,

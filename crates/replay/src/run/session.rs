@@ -57,8 +57,8 @@ impl Session {
         options: &Options,
         input: crate::corpus::Input,
     ) -> Result<Self, ReplayError> {
-        let interrupt = signal(SignalKind::interrupt())
-            .map_err(|source| ReplayError::Thread { source })?;
+        let interrupt =
+            signal(SignalKind::interrupt()).map_err(|source| ReplayError::Thread { source })?;
         let shared = if options.register { Vec::new() } else { resolve(&options.to)? };
         let mut spawned = match &options.spawn {
             Some(command) => Some(Spawned::start(command, &options.spawn_pin)?),
@@ -195,15 +195,17 @@ impl Session {
     }
 
     /// Waits until what was sent has been received or is known to be lost, or nothing moves any
-    /// more: what is known then.
+    /// more: what is known then. Each reading on the way is shown to `look`.
     pub(crate) async fn await_received(
         &self,
         before: &Meter,
         sent: u64,
+        mut look: impl FnMut(&Meter),
     ) -> Result<Meter, ReplayError> {
         let mut last = self.read_meter().await?;
         let mut moved = Instant::now();
         while last.known_since(before).is_none_or(|known| known < sent) && moved.elapsed() < QUIET {
+            look(&last);
             tokio::time::sleep(LOOK).await;
             let now = self.read_meter().await?;
             if now.known_since(before) != last.known_since(before) {

@@ -1,4 +1,4 @@
-/// SplitMix64: the same numbers on every machine and for ever, which no library promises.
+/// `SplitMix64`: the same numbers on every machine and for ever, which no library promises.
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 

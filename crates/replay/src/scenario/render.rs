@@ -28,7 +28,7 @@ pub(super) fn render(scenario: &Scenario, corpus: Corpus) -> Result<Corpus, Repl
     for place in 0..scenario.lines() {
         let number = next.choose(place, &mut random);
         // A series is one container's.
-        let lane = number % scenario.containers;
+        let container = number % scenario.containers;
         line.clear();
         if random.is(scenario.malformed) {
             line.extend_from_slice(BAD[random.below(BAD.len() as u64) as usize]);
@@ -38,7 +38,7 @@ pub(super) fn render(scenario: &Scenario, corpus: Corpus) -> Result<Corpus, Repl
             write_value(scenario, series.kind, &mut random, &mut line);
             line.extend_from_slice(series.tail.as_bytes());
         }
-        lanes.add(lane, &line)?;
+        lanes.add(container, &line)?;
     }
     lanes.finish()
 }
@@ -86,10 +86,10 @@ struct Open {
 }
 
 impl Lanes {
-    fn add(&mut self, lane: usize, line: &[u8]) -> Result<(), ReplayError> {
-        let open = &mut self.open[lane];
+    fn add(&mut self, container: usize, line: &[u8]) -> Result<(), ReplayError> {
+        let open = &mut self.open[container];
         if !self.packing.has_room(open.lines, open.payload.len(), line.len()) {
-            self.corpus.push(lane, &open.payload)?;
+            self.corpus.push(container, &open.payload)?;
             open.payload.clear();
             open.lines = 0;
         }

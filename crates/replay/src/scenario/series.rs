@@ -43,7 +43,7 @@ pub(super) struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     pub(super) fn new(scenario: &'a Scenario) -> Self {
-        let mut random = Random::new(scenario.seed ^ 0x5e71_e5);
+        let mut random = Random::new(scenario.seed ^ 0x005e_71e5);
         let kinds = scenario.kinds().unwrap_or_default();
         let mut wheel: Vec<Kind> = kinds
             .iter()
@@ -70,9 +70,10 @@ impl<'a> Maker<'a> {
             let _ = write!(tail, "|@{}", sampled.rate);
         }
         write_tags(self.scenario.tags, number, &mut tail);
-        let bytes = self.scenario.line_bytes().map(|(from, to)| {
-            from + self.random.below((to - from) as u64 + 1) as usize
-        });
+        let bytes = self
+            .scenario
+            .line_bytes()
+            .map(|(from, to)| from + self.random.below((to - from) as u64 + 1) as usize);
         let taken = self.digits + 1 + value_bytes(kind) + tail.len();
         let fill = bytes.map_or(FILLER.len(), |bytes| bytes.saturating_sub(taken));
         let mut head: String = FILLER.chars().cycle().take(fill).collect();
@@ -102,12 +103,7 @@ fn value_bytes(kind: Kind) -> usize {
 }
 
 /// Appends a value of this kind, as long as [`value_bytes`] says.
-pub(super) fn write_value(
-    scenario: &Scenario,
-    kind: Kind,
-    random: &mut Random,
-    to: &mut Vec<u8>,
-) {
+pub(super) fn write_value(scenario: &Scenario, kind: Kind, random: &mut Random, to: &mut Vec<u8>) {
     use std::io::Write as _;
     let written = match kind {
         Kind::Counter => write!(to, "{}", 1 + random.below(9)),

@@ -70,6 +70,8 @@ fn the_wait_is_until_the_next_is_due() {
     schedule.advance(1);
     let wait = schedule.wait(Duration::from_millis(10));
     assert!(wait >= Duration::from_millis(40) && wait < Duration::from_micros(40_100), "{wait:?}");
+    // One datagram, and the next that is not quite due, of ten.
+    assert_eq!(schedule.kept(Duration::from_millis(500)), 0.2);
 }
 
 #[test]
@@ -83,6 +85,7 @@ fn a_capture_is_sent_at_its_times_again_and_again() {
     assert_eq!(schedule.ready(Duration::from_secs(5)), 2);
     schedule.advance(2);
     assert_eq!(schedule.wait(Duration::from_secs(9)), Duration::from_secs(1));
+    assert_eq!(schedule.kept(Duration::from_secs(20)), 0.5);
     schedule.advance(1);
     // The second pass begins a mean gap after the end of the first: 30 s, at double speed 15.
     assert_eq!(schedule.ready(Duration::from_secs(14)), 0);

@@ -106,7 +106,12 @@ fn names(directory: &Path) -> Vec<Name> {
             let is_complete = extension == "avro";
             let stem = path.file_stem()?.to_str()?.to_owned();
             let is_points = is_complete || extension == "part";
-            is_points.then(|| Name { stem, is_partial: !is_complete, is_complete, path: path.clone() })
+            is_points.then(|| Name {
+                stem,
+                is_partial: !is_complete,
+                is_complete,
+                path: path.clone(),
+            })
         })
         .collect();
     names.sort();

@@ -72,8 +72,12 @@ pub(super) fn read_block(
         }
     }
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    points.iter().for_each(|point| seen.take_point(point, arrived, every_record));
-    lists.iter().for_each(|list| seen.take_list(list, arrived, every_record));
+    for point in &points {
+        seen.take_point(point, arrived, every_record);
+    }
+    for list in &lists {
+        seen.take_list(list, arrived, every_record);
+    }
     seen.end_block();
     Ok(())
 }

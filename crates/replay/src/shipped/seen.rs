@@ -247,23 +247,27 @@ impl Seen {
     }
 
     fn add(&mut self, spelled: Box<[u8]>, value: f64) {
-        let one =
-            Numbers { count: 1, sum: value, least: value, most: value, last: value, at: self.points };
+        let one = Numbers {
+            count: 1,
+            sum: value,
+            least: value,
+            most: value,
+            last: value,
+            at: self.points,
+        };
         self.numbers.entry(spelled).and_modify(|numbers| numbers.join(one)).or_insert(one);
     }
 
     /// A point's number, which follows the one before it.
     fn number(&mut self, boot_id: &str, seq: i64) {
-        let expected = match self.next.get_mut(boot_id) {
-            Some(next) => std::mem::replace(next, seq + 1),
-            None => {
-                self.next.insert(boot_id.to_owned(), seq + 1);
-                seq
-            }
+        let next = seq.saturating_add(1);
+        let Some(expected) = self.next.get_mut(boot_id) else {
+            self.next.insert(boot_id.to_owned(), next);
+            return;
         };
-        match seq - expected {
+        match seq.saturating_sub(std::mem::replace(expected, next)) {
             0 => {}
-            gap if gap > 0 => self.missing += gap as u64,
+            gap if gap > 0 => self.missing += gap.unsigned_abs(),
             back => self.repeated += back.unsigned_abs(),
         }
     }
@@ -324,8 +328,7 @@ mod tests {
     fn a_list_and_a_mark_are_read_with_what_is_known_of_their_source() {
         use super::super::record::{Datapoint, Tag};
         let tag = |key: &str, value: &str| Tag { key: key.to_owned(), value: value.to_owned() };
-        let datapoint =
-            |name: &str| Datapoint { name: name.to_owned(), time_ms: 1, value: 3.0 };
+        let datapoint = |name: &str| Datapoint { name: name.to_owned(), time_ms: 1, value: 3.0 };
         let list = List {
             tags: vec![tag("container_id", "c1"), tag("team", "x")],
             datapoints: vec![datapoint("a.lower"), datapoint("weir_replay_mark_1")],

@@ -20,11 +20,18 @@ const ESTIMATE: f64 = 0.04;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Finding {
     /// As it must be; up to so many of its samples may be lacking without a trace.
-    Right { may_lack: u64 },
+    Right {
+        may_lack: u64,
+    },
     /// So many of its samples are lacking.
-    Short { lost: Range, text: String },
+    Short {
+        lost: Range,
+        text: String,
+    },
     /// It cannot have come of what was sent.
-    Wrong { text: String },
+    Wrong {
+        text: String,
+    },
     Unchecked,
 }
 
@@ -128,7 +135,8 @@ impl<'a> Found<'a> {
 
     pub(super) fn look_at(&self, key: &Key, expected: &Expected) -> Finding {
         let spellings = self.spellings(key);
-        let is_ambiguous = spellings.iter().any(|(_, it)| self.spelled.get(it).is_some_and(|n| *n > 1));
+        let is_ambiguous =
+            spellings.iter().any(|(_, it)| self.spelled.get(it).is_some_and(|n| *n > 1));
         let is_gauge = matches!(expected.total, Total::Gauge { .. });
         if is_ambiguous
             || (is_gauge && self.evidence.is_mixed)

@@ -332,8 +332,7 @@ fn lists_tell_series_apart_by_name_and_tags_alone() {
         let spelling =
             Spelling { kind: None, stat: Stat::Value, container: "c1", name, time: None };
         let spelled = spelling.with([("container_id", "c1")].into_iter().chain(own));
-        let one =
-            Numbers { count: 1, sum: value, least: value, most: value, last: value, at: 0 };
+        let one = Numbers { count: 1, sum: value, least: value, most: value, last: value, at: 0 };
         run.seen.numbers.insert(spelled, one);
     }
     let verdict = run.verdict();

@@ -5,9 +5,11 @@ use crate::text::{count, table};
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = vec![["class", "sent", "arrived", "refused", "lost", "unexplained"]
-            .map(str::to_owned)
-            .to_vec()];
+        let mut rows = vec![
+            ["class", "sent", "arrived", "refused", "lost", "unexplained"]
+                .map(str::to_owned)
+                .to_vec(),
+        ];
         rows.extend(self.classes.iter().map(row));
         table(f, &rows)?;
         let datagrams = &self.datagrams;
@@ -57,11 +59,11 @@ impl fmt::Display for Verdict {
             count(points.repeated),
             count(points.dropped)
         )?;
-        for example in &self.examples {
-            writeln!(f, "  {example}")?;
-        }
         if self.is_good() {
             return writeln!(f, "verified: everything is accounted for");
+        }
+        for example in &self.examples {
+            writeln!(f, "  {example}")?;
         }
         self.unexplained.iter().try_for_each(|sentence| writeln!(f, "UNEXPLAINED: {sentence}"))
     }
@@ -70,17 +72,14 @@ impl fmt::Display for Verdict {
 impl Verdict {
     fn told_datagrams(&self) -> String {
         let datagrams = &self.datagrams;
-        let mut text = format!("{} sent", count(datagrams.sent));
-        if let Some(received) = datagrams.received {
-            text += &format!(", {} received", count(received));
-        }
-        if let Some(dropped) = datagrams.kernel_dropped {
-            text += &format!(", {} dropped by the kernel", count(dropped));
-        }
+        let of = |count: u64, what: &str| format!("{} {what}", self::count(count));
+        let mut parts = vec![of(datagrams.sent, "sent")];
+        parts.extend(datagrams.received.map(|it| of(it, "received")));
+        parts.extend(datagrams.kernel_dropped.map(|it| of(it, "dropped by the kernel")));
         if datagrams.closed_unread > 0 {
-            text += &format!(", {} left in closed sockets", count(datagrams.closed_unread));
+            parts.push(of(datagrams.closed_unread, "left in closed sockets"));
         }
-        text
+        parts.join(", ")
     }
 }
 

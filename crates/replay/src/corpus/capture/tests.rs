@@ -58,19 +58,14 @@ fn pcapng(links: &[u16], frames: &[(u32, Captured)]) -> Vec<u8> {
     let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
     let mut file = block(0x0a0d_0d0a, &section);
     for link in links {
-        let resolution = [9, 0, 1, 0, 0x80 | 10, 0, 0, 0, 0, 0, 0, 0];
+        let resolution = [9, 0, 1, 0, 0x8a, 0, 0, 0, 0, 0, 0, 0];
         let body = [&link.to_le_bytes()[..], &[0; 6], &resolution].concat();
         file.extend(block(1, &body));
     }
     for (interface, (frame, on_the_wire, ticks)) in frames {
         let mut body = Vec::new();
-        let words = [
-            *interface,
-            (ticks >> 32) as u32,
-            *ticks as u32,
-            frame.len() as u32,
-            *on_the_wire,
-        ];
+        let words =
+            [*interface, (ticks >> 32) as u32, *ticks as u32, frame.len() as u32, *on_the_wire];
         body.extend(words.map(u32::to_le_bytes).concat());
         body.extend(frame);
         body.resize(body.len().next_multiple_of(4), 0);
@@ -85,9 +80,8 @@ fn read_file(file: &[u8], ports: &[u16]) -> (Corpus, Passed) {
 }
 
 fn payloads(corpus: &Corpus) -> Vec<(u32, &str)> {
-    let of = |it: &super::super::Datagram| {
-        (it.lane, std::str::from_utf8(corpus.payload(*it)).unwrap())
-    };
+    let of =
+        |it: &super::super::Datagram| (it.lane, std::str::from_utf8(corpus.payload(*it)).unwrap());
     corpus.datagrams().iter().map(of).collect()
 }
 
@@ -171,14 +165,8 @@ fn what_is_not_sent_is_counted_by_its_reason() {
     ];
     let (corpus, passed) = read_file(&pcap(0xa1b2_c3d4, 101, false, &frames), &[8125, 8126]);
     assert_eq!(payloads(&corpus), [(0, "a:1|c")]);
-    let expected = Passed {
-        fragments: 2,
-        cut: 1,
-        other_ports: 1,
-        other: 1,
-        unknown_links: 0,
-        damaged: 1,
-    };
+    let expected =
+        Passed { fragments: 2, cut: 1, other_ports: 1, other: 1, unknown_links: 0, damaged: 1 };
     assert_eq!(passed, expected);
     assert_eq!(
         passed.to_string(),
