@@ -1,3 +1,4 @@
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ impl Spawned {
             .args(["-c", &format!("exec {command}")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            // Ctrl-C is for this program, which stops the agent when it is done with it.
+            .process_group(0)
             .spawn();
         let restored = sched_setaffinity(None, &mine);
         let child = started.map_err(failed)?;

@@ -53,14 +53,11 @@ pub(crate) struct Received {
 }
 
 /// What became of an output's points.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Output {
-    pub(crate) name: String,
-    pub(crate) offered: u64,
-    pub(crate) queued: u64,
+    queued: u64,
     pub(crate) dropped: BTreeMap<String, u64>,
-    pub(crate) removed_files: u64,
 }
 
 /// Whose account is looked at.

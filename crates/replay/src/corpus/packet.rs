@@ -55,15 +55,10 @@ pub(super) enum Packet<'a> {
 pub(super) fn read(link: Linktype, bytes: &[u8]) -> Packet<'_> {
     let sliced = match link {
         Linktype::ETHERNET => SlicedPacket::from_ethernet(bytes).ok(),
-        Linktype::LINUX_SLL => SlicedPacket::from_linux_sll(bytes).ok(),
-        // The protocol stands first, the header has 20 bytes.
-        SLL2 => match bytes.split_at_checked(20) {
-            Some((head, rest)) => {
-                let ether_type = EtherType(u16::from_be_bytes([head[0], head[1]]));
-                SlicedPacket::from_ether_type(ether_type, rest).ok()
-            }
-            None => None,
-        },
+        // Linux "cooked": the protocol is the last of 16 bytes, or the first of 20. What device it
+        // was, which the library would know, does not matter.
+        Linktype::LINUX_SLL => behind_protocol(bytes, 16, 14),
+        SLL2 => behind_protocol(bytes, 20, 0),
         Linktype::RAW | Linktype::IPV4 | Linktype::IPV6 => SlicedPacket::from_ip(bytes).ok(),
         // BSD's loopback: an address family of four bytes, in the order of whoever wrote it.
         Linktype::NULL | Linktype::LOOP => {
@@ -94,6 +89,12 @@ pub(super) fn read(link: Linktype, bytes: &[u8]) -> Packet<'_> {
         )
         | None => Packet::Other,
     }
+}
+
+fn behind_protocol(bytes: &[u8], header: usize, protocol: usize) -> Option<SlicedPacket<'_>> {
+    let (head, rest) = bytes.split_at_checked(header)?;
+    let protocol = EtherType(u16::from_be_bytes([head[protocol], head[protocol + 1]]));
+    SlicedPacket::from_ether_type(protocol, rest).ok()
 }
 
 /// Linux "cooked", version 2: what `tcpdump -i any` writes today.

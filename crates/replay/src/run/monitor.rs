@@ -162,7 +162,7 @@ impl Moments {
         self.memory_most = self.memory_most.max(usage.map_or(0, |usage| usage.memory));
         if self.is_due() {
             // A moment in which the agent does not answer has no account.
-            let meter = session.read_meter().await.unwrap_or_default();
+            let meter = session.try_meter().await.unwrap_or_default();
             self.write(&meter, usage, sent);
         }
     }

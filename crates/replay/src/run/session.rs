@@ -20,6 +20,9 @@ use crate::wire::Wire;
 /// How often something is looked at that nobody tells of.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// An agent that does not answer for so long will not any more.
+const BUSY: Duration = Duration::from_secs(30);
+
 /// What was shipped is all there when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -47,6 +50,8 @@ pub(crate) struct Session {
 pub(crate) struct Meter {
     status: Option<Account>,
     kernel_dropped: Option<u64>,
+    /// No point is on its way.
+    is_settled: bool,
     points_dropped: u64,
     boot_id: String,
 }
@@ -171,19 +176,32 @@ impl Session {
         self.containers.as_ref().map_or_else(|| vec![String::new()], |it| it.ids.clone())
     }
 
-    /// What is known of what the agent received and of what was lost.
+    /// What is known of what the agent received and of what was lost. An agent that is too busy
+    /// to answer is asked again for a while.
     pub(crate) async fn read_meter(&self) -> Result<Meter, ReplayError> {
+        let began = Instant::now();
+        loop {
+            match self.try_meter().await {
+                Err(_) if began.elapsed() < BUSY => tokio::time::sleep(LOOK).await,
+                read => return read,
+            }
+        }
+    }
+
+    /// As [`Session::read_meter`], but asks once.
+    pub(crate) async fn try_meter(&self) -> Result<Meter, ReplayError> {
         let kernel_dropped = match &self.local_ports[..] {
             [] => None,
             ports => kernel_drops(ports),
         };
         let Some(endpoint) = &self.status else {
-            return Ok(Meter { kernel_dropped, ..Meter::default() });
+            return Ok(Meter { kernel_dropped, is_settled: true, ..Meter::default() });
         };
         let status = Status::read(endpoint).await?;
         Ok(Meter {
             status: Some(status.account(&self.whose)),
             kernel_dropped,
+            is_settled: status.is_settled(),
             points_dropped: status.outputs.iter().flat_map(|it| it.dropped.values()).sum(),
             boot_id: status.boot_id,
         })
@@ -224,11 +242,7 @@ impl Session {
     ) -> Result<(), ReplayError> {
         let began = Instant::now();
         while began.elapsed() < patience {
-            let is_settled = match &self.status {
-                Some(status) => Status::read(status).await?.is_settled(),
-                None => true,
-            };
-            if is_settled && shipped.is_quiet_for(QUIET) {
+            if self.read_meter().await?.is_settled && shipped.is_quiet_for(QUIET) {
                 return Ok(());
             }
             self.pause().await?;

@@ -91,7 +91,8 @@ fn a_datagram_is_found_behind_every_known_header() {
     ethernet.extend([0x08, 0x00]);
     let mut vlan = vec![0; 12];
     vlan.extend([0x81, 0x00, 0, 7, 0x86, 0xdd]);
-    let cooked = [0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x00];
+    // Of the loopback device.
+    let cooked = [0, 0, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0x08, 0x00];
     let mut cooked2 = vec![0x08, 0x00];
     cooked2.extend([0; 18]);
     for (link, frame) in [
