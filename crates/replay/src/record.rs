@@ -20,7 +20,8 @@ use crate::text::count;
 /// Raw IP: what a socket knows of a packet.
 const LINKTYPE_RAW: u32 = 101;
 
-/// The file is whole up to what came so long ago, whatever happens.
+/// When nothing has come for so long the file is whole. A kill before that may leave half a packet
+/// at its end, which readers pass over.
 const FLUSH: Duration = Duration::from_millis(200);
 
 /// Write the datagrams that arrive at a port to a pcap file, until interrupted.

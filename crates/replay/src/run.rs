@@ -71,7 +71,9 @@ impl Plan {
         };
         let all = input.corpus.datagrams().len() as u64;
         let length = match (options.passes, options.duration, &pace) {
-            (Some(passes), ..) => Length { datagrams: Some(all * passes), time: None },
+            (Some(passes), ..) => {
+                Length { datagrams: Some(all.saturating_mul(passes)), time: None }
+            }
             (None, Some(time), _) => Length { datagrams: None, time: Some(time) },
             // A scenario's own profile has an end; what else is sent once.
             (None, None, Pace::Profile(_)) if own_end.is_some() => {

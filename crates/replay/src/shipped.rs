@@ -19,7 +19,9 @@ use std::time::Duration;
 use crate::error::ReplayError;
 use frame::{Block, Frames};
 
-pub(crate) use seen::{Flushed, Form, MARK, Mark, Numbers, Seen, Spelling, Stat};
+#[cfg(test)]
+pub(crate) use seen::Mark;
+pub(crate) use seen::{Flushed, Form, MARK, Numbers, Seen, Spelling, Stat};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(50);

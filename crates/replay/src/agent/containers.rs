@@ -36,8 +36,8 @@ impl Containers {
             match containers.register_one(id).await {
                 Ok(()) => {}
                 Err(error) => {
-                    // Those before it would stay for good.
-                    containers.remove().await?;
+                    // Those before it would stay for good. What failed first is what is told.
+                    let _ = containers.remove().await;
                     return Err(error);
                 }
             }

@@ -116,7 +116,7 @@ impl Session {
                 Ok(wire) => wire,
                 Err(error) => {
                     if let Some(mut containers) = containers {
-                        containers.remove().await?;
+                        let _ = containers.remove().await;
                     }
                     return Err(error);
                 }

@@ -69,6 +69,8 @@ impl Numbers {
 /// A mark that came, and with it what is known of its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
+    /// Whose it is; empty for a shared listener.
+    pub(crate) container: String,
     /// The keys of the tags that are not the client's.
     pub(crate) source_tags: Vec<String>,
 }
@@ -150,10 +152,19 @@ impl Spelling<'_> {
         kept.into()
     }
 
+    /// Whose it is.
+    pub(crate) fn container(spelled: &[u8]) -> String {
+        Self::part(spelled, 0)
+    }
+
     /// The name of what is spelled, for people and to tell statistics of lists.
     pub(crate) fn name(spelled: &[u8]) -> String {
-        let name = spelled[2..].split(|byte| *byte == PART).nth(1).unwrap_or_default();
-        String::from_utf8_lossy(name).into_owned()
+        Self::part(spelled, 1)
+    }
+
+    fn part(spelled: &[u8], place: usize) -> String {
+        let part = spelled[2..].split(|byte| *byte == PART).nth(place).unwrap_or_default();
+        String::from_utf8_lossy(part).into_owned()
     }
 }
 
@@ -191,7 +202,8 @@ impl Seen {
         self.number(&point.boot_id, point.seq);
         if point.name.starts_with(MARK) {
             let source_tags = point.tags.keys().cloned().collect();
-            self.marks.insert(point.name.clone(), Mark { source_tags });
+            let mark = Mark { container: point.container_id.clone(), source_tags };
+            self.marks.insert(point.name.clone(), mark);
             return;
         }
         let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == point.kind) else {
@@ -231,7 +243,8 @@ impl Seen {
             self.points += 1;
             if point.name.starts_with(MARK) {
                 let source_tags = list.tags.iter().map(|tag| tag.key.clone()).collect();
-                self.marks.insert(point.name.clone(), Mark { source_tags });
+                let mark = Mark { container: container.to_owned(), source_tags };
+                self.marks.insert(point.name.clone(), mark);
                 continue;
             }
             let spelling = Spelling {
@@ -320,7 +333,7 @@ mod tests {
         let bare = spelled(Kind::Counter, Stat::Sum, "a", &[("t", "y")]);
         assert_eq!(Spelling::without(&key, &["label".to_owned()]), bare);
         assert_eq!(Spelling::without(&key, &[]), key);
-        assert_eq!(Spelling::name(&key), "a");
+        assert_eq!((Spelling::container(&key), Spelling::name(&key)), ("c1".into(), "a".into()));
         assert_eq!((seen.points, seen.missing, seen.repeated), (3, 0, 0));
     }
 
@@ -344,7 +357,9 @@ mod tests {
         };
         let key = spelling.with([("container_id", "c1"), ("team", "x")].into_iter());
         assert_eq!(seen.numbers.keys().collect::<Vec<_>>(), [&key]);
-        assert_eq!(seen.marks["weir_replay_mark_1"].source_tags, ["container_id", "team"]);
+        let mark = &seen.marks["weir_replay_mark_1"];
+        assert_eq!(mark.source_tags, ["container_id", "team"]);
+        assert_eq!(mark.container, "c1");
         assert_eq!(seen.form, Some(Form::Lists));
     }
 

@@ -5,7 +5,7 @@ use metric::{Dimensions, Kind, SeriesKey};
 
 use super::{Evidence, Range};
 use crate::account::{Expected, Key, Span, Total};
-use crate::shipped::{Form, Mark, Numbers, Spelling, Stat};
+use crate::shipped::{Form, Numbers, Spelling, Stat};
 
 /// What is rounded away where numbers are added in another order, of their magnitude.
 const ROUNDING: f64 = 1e-9;
@@ -62,7 +62,8 @@ pub(super) struct Found<'a> {
     levels: HashMap<Box<[u8]>, f64>,
     /// How many series that were sent are spelled so.
     spelled: HashMap<Box<[u8]>, u32>,
-    source_tags: &'a [String],
+    /// The keys of the tags that are not the client's, by container.
+    source_tags: HashMap<&'a str, &'a [String]>,
     /// Gauges that have points in time beside their level.
     timed: HashSet<(usize, &'a SeriesKey)>,
 }
@@ -70,22 +71,25 @@ pub(super) struct Found<'a> {
 impl<'a> Found<'a> {
     pub(super) fn in_what_was_shipped(evidence: &'a Evidence<'a>) -> Self {
         let seen = evidence.seen;
-        // All sources of a run are alike in what is known of them.
-        let longest = seen.marks.values().max_by_key(|mark| mark.source_tags.len());
-        let source_tags = longest.map_or(&[][..], |Mark { source_tags }| source_tags);
+        let marks = seen.marks.values();
+        let source_tags: HashMap<&str, &[String]> =
+            marks.map(|mark| (mark.container.as_str(), &mark.source_tags[..])).collect();
+        let strip = |spelled: &[u8]| {
+            let container = Spelling::container(spelled);
+            Spelling::without(spelled, source_tags.get(container.as_str()).unwrap_or(&&[][..]))
+        };
         let mut numbers: HashMap<Box<[u8]>, Numbers> = HashMap::with_capacity(seen.numbers.len());
         for (spelled, more) in &seen.numbers {
-            let spelled = Spelling::without(spelled, source_tags);
-            numbers.entry(spelled).and_modify(|known| known.join(*more)).or_insert(*more);
+            numbers.entry(strip(spelled)).and_modify(|known| known.join(*more)).or_insert(*more);
         }
         let levels = seen.levels.iter();
-        let levels = levels.map(|(spelled, it)| (Spelling::without(spelled, source_tags), *it));
+        let levels = levels.map(|(spelled, it)| (strip(spelled), *it)).collect();
         let form = seen.form.unwrap_or(Form::Points);
         let mut found = Self {
             evidence,
             form,
             numbers,
-            levels: levels.collect(),
+            levels,
             spelled: HashMap::new(),
             source_tags,
             timed: evidence
@@ -217,6 +221,7 @@ impl<'a> Found<'a> {
     /// How each statistic of a series is spelled in what is shipped.
     fn spellings(&self, key: &Key) -> Vec<(Stat, Box<[u8]>)> {
         let (kind, name) = (key.series.kind(), key.series.name());
+        let container = self.container(key);
         let stats: &[(Stat, &str)] = match kind {
             Kind::Counter => &[(Stat::Sum, "")],
             Kind::Gauge => &[(Stat::Value, "")],
@@ -228,13 +233,8 @@ impl<'a> Found<'a> {
                 (Stat::Max, ".upper"),
             ],
         };
-        let spelling = Spelling {
-            kind: Some(kind),
-            stat: Stat::Value,
-            container: self.container(key),
-            name,
-            time: key.time,
-        };
+        let spelling =
+            Spelling { kind: Some(kind), stat: Stat::Value, container, name, time: key.time };
         let spell = |(stat, suffix): &(Stat, &str)| match self.form {
             Form::Points => {
                 (*stat, Spelling { stat: *stat, ..spelling }.with(self.joined_tags(key).iter()))
@@ -242,7 +242,8 @@ impl<'a> Found<'a> {
             Form::Lists => {
                 let name = format!("{name}{suffix}");
                 let of_list = Spelling { kind: None, name: &name, time: None, ..spelling };
-                let tags = key.series.tags().map(|(key, value)| (self.exported(key), value));
+                let tags =
+                    key.series.tags().map(|(key, value)| (self.exported(container, key), value));
                 (*stat, of_list.with(tags))
             }
         };
@@ -251,9 +252,10 @@ impl<'a> Found<'a> {
 
     /// A map holds no key twice: values of one key are joined.
     fn joined_tags(&self, key: &Key) -> BTreeMap<String, String> {
+        let container = self.container(key);
         let mut joined: BTreeMap<String, String> = BTreeMap::new();
         for (key, value) in key.series.tags() {
-            let values = joined.entry(self.exported(key).into_owned());
+            let values = joined.entry(self.exported(container, key).into_owned());
             values
                 .and_modify(|values| {
                     values.push(',');
@@ -264,8 +266,10 @@ impl<'a> Found<'a> {
         joined
     }
 
-    fn exported<'k>(&self, key: &'k str) -> Cow<'k, str> {
-        if Dimensions::is_identity(key) || self.source_tags.iter().any(|taken| taken == key) {
+    fn exported<'k>(&self, container: &str, key: &'k str) -> Cow<'k, str> {
+        let taken =
+            self.source_tags.get(container).is_some_and(|tags| tags.iter().any(|it| it == key));
+        if taken || Dimensions::is_identity(key) {
             Cow::Owned(format!("exported_{key}"))
         } else {
             Cow::Borrowed(key)

@@ -316,7 +316,10 @@ fn lists_tell_series_apart_by_name_and_tags_alone() {
     run.origins = vec!["c1".to_owned()];
     run.status = None;
     run.seen = shipped_in(Form::Lists);
-    let mark = crate::shipped::Mark { source_tags: vec!["container_id".to_owned()] };
+    let mark = crate::shipped::Mark {
+        container: "c1".to_owned(),
+        source_tags: vec!["container_id".to_owned()],
+    };
     run.seen.marks.insert("mark".to_owned(), mark);
     let tag = ("exported_container_id", "x");
     for (name, value, own) in [
