@@ -10,9 +10,10 @@ use std::env;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{self, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::available_parallelism;
 
 use serde_json::Value;
@@ -136,10 +137,8 @@ impl Bench {
 
     /// Everything once, for a moment.
     fn smoke(&self) -> Result<()> {
-        for (name, _) in SEARCHED {
-            self.verify(name, &["--rate", "20k", "--duration", "200ms"], "100ms")?;
-        }
-        for (name, _) in VERIFIED {
+        // W4 alone would take longer to be made up than all the others to run.
+        for name in ["w1", "w2", "w3", "mixed-flood", "quiet-day"] {
             self.verify(name, &["--rate", "20k", "--duration", "200ms"], "100ms")?;
         }
         self.search("w1")
@@ -271,8 +270,19 @@ struct Agent {
     points: PathBuf,
 }
 
+/// A port that is free for both protocols, below those that the kernel gives away: nobody else
+/// comes by it between now and when it is bound.
 fn free_port() -> Result<u16> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..10_000 {
+        let next = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (process::id().wrapping_mul(31).wrapping_add(next) % 10_000) as u16;
+        let at = ("127.0.0.1", port);
+        if UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port from 20000 to 29999 is free".into())
 }
 
 fn say(line: &str) -> Result<()> {
