@@ -266,6 +266,7 @@ fn points_that_an_output_dropped_are_explained_by_it_only() {
     assert_eq!(run.verdict().unexplained.len(), 2);
     run.points_dropped = 3;
     assert!(run.verdict().is_good());
+    assert!(run.verdict().to_string().contains("went with the points that were dropped"));
     run.seen.repeated = 1;
     run.seen.problem = Some("torn".to_owned());
     assert_eq!(

@@ -59,6 +59,12 @@ impl fmt::Display for Verdict {
             count(points.repeated),
             count(points.dropped)
         )?;
+        if points.dropped > 0 {
+            writeln!(
+                f,
+                "what is lost beyond what did not arrive went with the points that were dropped"
+            )?;
+        }
         if self.is_good() {
             return writeln!(f, "verified: everything is accounted for");
         }
