@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate depends on within the workspace, tests and benches apart.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("metric", &[]),
     ("statsd", &["metric"]),
     ("ingest", &["metric"]),
@@ -17,6 +17,7 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("ship", &["metric"]),
     ("api", &["metric", "ingest"]),
     ("agent", &["metric", "statsd", "ingest", "aggregate", "enrich", "node", "ship", "api"]),
+    ("replay", &["metric", "statsd"]),
 ];
 
 /// What depends on whatever it shows.

@@ -1,0 +1,290 @@
+//! The whole way: `weir-replay` drives `weir`, and beside it a bare recvmmsg loop, over the
+//! scenarios, and says how fast each may go and what it costs.
+//!
+//! It needs both programs as they are measured: `cargo build --release -p agent -p replay` first.
+//! With `--test` it runs the debug ones for a moment, and fails if anything is unaccounted for;
+//! never for being slow.
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::available_parallelism;
+
+use serde_json::Value;
+
+const USAGE: &str = "\
+usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--runs DIR] [--quick]
+SCENARIO is w1, w2, w3, w4, mixed-flood or quiet-day; all of them if none is named.
+--runs DIR keeps the reports there; --quick tries each rate for a second only.";
+
+/// Those whose highest rate is looked for, with the rates of lines at which the cost is measured.
+const SEARCHED: [(&str, &[&str]); 4] =
+    [("w1", &["50k"]), ("w2", &["50k"]), ("w3", &["200k"]), ("w4", &["200k"])];
+
+/// Those that are sent to registered containers at their pace, and verified.
+const VERIFIED: [(&str, &[&str]); 2] =
+    [("mixed-flood", &["--rate", "200k"]), ("quiet-day", &["--speed", "1440x"])];
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let done = Options::read().and_then(|options| Bench::prepare(options)?.run());
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "end_to_end: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Options {
+    scenarios: Vec<String>,
+    runs: Option<PathBuf>,
+    is_quick: bool,
+    is_test: bool,
+}
+
+impl Options {
+    fn read() -> Result<Self> {
+        let mut options = Self::default();
+        let mut arguments = env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                // What cargo says to every bench.
+                "--bench" => {}
+                "--test" => options.is_test = true,
+                "--quick" => options.is_quick = true,
+                "--runs" => options.runs = Some(arguments.next().ok_or(USAGE)?.into()),
+                "--help" => return Err(USAGE.into()),
+                // Or a filter or an option that is meant for the other benches: then there is
+                // nothing to do here.
+                name => options.scenarios.push(name.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.scenarios.is_empty() || self.scenarios.iter().any(|it| it == name)
+    }
+}
+
+/// Where everything is.
+struct Bench {
+    options: Options,
+    weir: PathBuf,
+    replay: PathBuf,
+    scenarios: PathBuf,
+    directory: tempfile::TempDir,
+    /// Sender and receiver on processors of their own, where there are two.
+    pins: bool,
+}
+
+impl Bench {
+    fn prepare(options: Options) -> Result<Self> {
+        // target/PROFILE/deps/end_to_end-...
+        let own = env::current_exe()?;
+        let target = own.ancestors().nth(3).ok_or("this program is not where cargo puts it")?;
+        let profile = if options.is_test { "debug" } else { "release" };
+        let program = |name: &str| {
+            let path = target.join(profile).join(name);
+            if path.exists() {
+                return Ok(path);
+            }
+            let flag = if options.is_test { "" } else { " --release" };
+            Err(format!("{} is not there: cargo build{flag} -p agent -p replay", path.display()))
+        };
+        if let Some(runs) = &options.runs {
+            fs::create_dir_all(runs)?;
+        }
+        Ok(Self {
+            weir: program("weir")?,
+            replay: program("weir-replay")?,
+            scenarios: Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios"),
+            directory: tempfile::tempdir()?,
+            pins: available_parallelism().is_ok_and(|processors| processors.get() >= 2),
+            options,
+        })
+    }
+
+    fn run(&self) -> Result<()> {
+        if self.options.is_test {
+            return self.smoke();
+        }
+        for (name, rates) in SEARCHED {
+            if self.options.wants(name) {
+                self.search(name)?;
+                for rate in rates {
+                    self.cost(name, rate)?;
+                }
+            }
+        }
+        for (name, pace) in VERIFIED {
+            if self.options.wants(name) {
+                self.verify(name, pace, "10s")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything once, for a moment.
+    fn smoke(&self) -> Result<()> {
+        // W4 alone would take longer to be made up than all the others to run.
+        for name in ["w1", "w2", "w3", "mixed-flood", "quiet-day"] {
+            self.verify(name, &["--rate", "20k", "--duration", "200ms"], "100ms")?;
+        }
+        self.search("w1")
+    }
+
+    /// The highest rates: of the floor, of the agent, and of the agent that never rests.
+    fn search(&self, name: &str) -> Result<()> {
+        let floor_port = free_port()?;
+        let floor = format!("{} floor --port {floor_port}", self.replay.display());
+        let floor = self.highest(name, "floor", floor_port, &floor, "none")?;
+        for (which, rest) in [("weir", "2ms"), ("weir, max_rest 0", "0s")] {
+            let agent = self.agent(&format!("max_rest = \"{rest}\"\nflush_interval = \"2s\"\n"))?;
+            let highest = self.highest(name, which, agent.port, &agent.command, &agent.http)?;
+            say(&format!("{name}: {which} reaches {:.0} % of the floor", 100.0 * highest / floor))?;
+        }
+        Ok(())
+    }
+
+    fn highest(
+        &self,
+        name: &str,
+        which: &str,
+        port: u16,
+        spawn: &str,
+        status: &str,
+    ) -> Result<f64> {
+        let (rounds, probe) = match (self.options.is_test, self.options.is_quick) {
+            (true, _) => ("1", "100ms"),
+            (false, true) => ("3", "1s"),
+            (false, false) => ("3", "10s"),
+        };
+        // A smoke on a machine that is busy with something else loses more, and shall not search.
+        let loss = if self.options.is_test { "99%" } else { "0.1%" };
+        let mut arguments = vec!["--segments", "--status", status, "--search", loss];
+        arguments.extend(["--search-rounds", rounds, "--duration", probe]);
+        let report = self.replay(name, which, &arguments, port, spawn)?;
+        let number = |key: &str| report["search"][key].as_f64().ok_or("no search in the report");
+        let (median, least, most) = (number("median")?, number("least")?, number("most")?);
+        say(&format!("{name}: {which}: {median:.0} lines/s, from {least:.0} to {most:.0}"))?;
+        Ok(median)
+    }
+
+    /// What the agent spends at a rate.
+    fn cost(&self, name: &str, rate: &str) -> Result<()> {
+        let agent = self.agent("")?;
+        let duration = if self.options.is_quick { "2s" } else { "20s" };
+        let arguments = ["--status", &agent.http, "--rate", rate, "--duration", duration];
+        let report = self.replay(name, rate, &arguments, agent.port, &agent.command)?;
+        let number = |key: &str| report["cost"][key].as_f64().ok_or("no cost in the report");
+        say(&format!(
+            "{name}: at {rate} lines/s {:.2} CPU s a million lines, {:.0} MB at most, {} lost",
+            number("cpu_seconds_per_million_lines")?,
+            number("memory_most")? / 1e6,
+            report["loss"]["datagrams"]
+        ))
+    }
+
+    /// That everything is accounted for.
+    fn verify(&self, name: &str, pace: &[&str], flush_interval: &str) -> Result<()> {
+        let agent = self.agent(&format!("flush_interval = \"{flush_interval}\"\n"))?;
+        let points = agent.points.display().to_string();
+        let mut arguments = vec!["--status", &agent.http, "--register"];
+        arguments.extend(["--shipped", &points, "--verify"]);
+        arguments.extend(pace);
+        let report = self.replay(name, "verified", &arguments, agent.port, &agent.command)?;
+        let verdict = &report["verdict"];
+        say(&format!(
+            "{name}: {} samples in {} series verified, {} datagrams lost",
+            verdict["samples"]["sent"], verdict["series"]["sent"], report["loss"]["datagrams"]
+        ))
+    }
+
+    /// An agent that is not started yet, with data and ports of its own.
+    fn agent(&self, top: &str) -> Result<Agent> {
+        let number = fs::read_dir(self.directory.path())?.count();
+        let directory = self.directory.path().join(format!("{number:04}"));
+        fs::create_dir(&directory)?;
+        let (port, http) = (free_port()?, format!("127.0.0.1:{}", free_port()?));
+        let data = directory.join("data");
+        let config = format!(
+            "data_dir = \"{}\"\nworkers = 1\n{top}[[listener]]\nurl = \"udp://127.0.0.1:{port}\"\n\
+             [http]\nlisten = \"{http}\"\n[log]\nlevel = \"error\"\n",
+            data.display()
+        );
+        let file = directory.join("weir.toml");
+        fs::write(&file, config)?;
+        let command = format!("{} run --config {}", self.weir.display(), file.display());
+        Ok(Agent { port, http, command, points: data.join("points") })
+    }
+
+    /// Runs `weir-replay` over a scenario and gives its report.
+    fn replay(
+        &self,
+        name: &str,
+        which: &str,
+        arguments: &[&str],
+        port: u16,
+        spawn: &str,
+    ) -> Result<Value> {
+        let scenario = self.scenarios.join(format!("{name}.toml"));
+        let runs = self.options.runs.as_deref().unwrap_or(self.directory.path());
+        let report = format!("{name}-{}", which.replace([' ', ','], ""));
+        let (json, html) =
+            (runs.join(format!("{report}.json")), runs.join(format!("{report}.html")));
+        let mut command = Command::new(&self.replay);
+        command.arg(scenario).args(arguments).args(["--spawn", spawn, "--quiet"]);
+        if !arguments.contains(&"--register") {
+            command.arg("--to").arg(format!("127.0.0.1:{port}"));
+        }
+        if self.pins {
+            command.args(["--pin", "0", "--spawn-pin", "1"]);
+        }
+        command.arg("--json").arg(&json).arg("--html").arg(&html).stdin(Stdio::null());
+        let output = command.output()?;
+        if !output.status.success() {
+            let told = [&output.stdout[..], &output.stderr].concat();
+            let told = String::from_utf8_lossy(&told).into_owned();
+            return Err(format!("{command:?}: {}\n{told}", output.status).into());
+        }
+        Ok(serde_json::from_slice(&fs::read(json)?)?)
+    }
+}
+
+/// How an agent is started, and where it is then.
+struct Agent {
+    port: u16,
+    http: String,
+    command: String,
+    points: PathBuf,
+}
+
+/// A port that is free for both protocols, below those that the kernel gives away: nobody else
+/// comes by it between now and when it is bound.
+fn free_port() -> Result<u16> {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..10_000 {
+        let next = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (process::id().wrapping_mul(31).wrapping_add(next) % 10_000) as u16;
+        let at = ("127.0.0.1", port);
+        if UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port from 20000 to 29999 is free".into())
+}
+
+fn say(line: &str) -> Result<()> {
+    Ok(writeln!(io::stdout(), "{line}")?)
+}

@@ -1,0 +1,206 @@
+use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
+
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::http::Endpoint;
+use crate::error::ReplayError;
+
+/// What is used of `/status.json`; whatever else it holds is left aside.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Status {
+    /// New at each start of the agent.
+    pub(crate) boot_id: String,
+    sources: Vec<Source>,
+    total: Account,
+    #[serde(default)]
+    waiting: u64,
+    #[serde(default)]
+    pub(crate) outputs: Vec<Output>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Source {
+    container_id: Option<String>,
+    #[serde(default)]
+    port: Option<u16>,
+    #[serde(flatten)]
+    account: Account,
+}
+
+/// What became of what some sources sent.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Account {
+    pub(crate) received: Received,
+    pub(crate) aggregated: u64,
+    pub(crate) rejected: BTreeMap<String, u64>,
+    pub(crate) throttled: Received,
+    pub(crate) over_series_limit: u64,
+    pub(crate) kernel_dropped: u64,
+    pub(crate) truncated: u64,
+    pub(crate) closed_unread: u64,
+}
+
+/// Datagrams, and what they held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Received {
+    pub(crate) datagrams: u64,
+    pub(crate) bytes: u64,
+    pub(crate) samples: u64,
+}
+
+/// What became of an output's points.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Output {
+    queued: u64,
+    pub(crate) dropped: BTreeMap<String, u64>,
+}
+
+/// Whose account is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Registered containers.
+    Containers(Vec<String>),
+    /// Whoever sent to these ports.
+    Ports(Vec<u16>),
+}
+
+impl Status {
+    /// Asks for it.
+    pub(crate) async fn read(from: &Endpoint) -> Result<Self, ReplayError> {
+        let path = "/status.json";
+        let answer = from.ask(Method::GET, path, Vec::new()).await?;
+        if answer.status != StatusCode::OK {
+            return Err(ReplayError::Answer {
+                endpoint: from.to_string(),
+                request: format!("GET {path}"),
+                status: answer.status.as_u16(),
+                body: shown(&answer.body),
+            });
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| ReplayError::Http {
+            endpoint: from.to_string(),
+            problem: format!("its /status.json is not weir's: {error}"),
+        })
+    }
+
+    /// The account of some sources.
+    pub(crate) fn account(&self, whose: &Whose) -> Account {
+        let is_theirs = |source: &&Source| match whose {
+            Whose::Containers(ids) => {
+                source.container_id.as_ref().is_some_and(|id| ids.contains(id))
+            }
+            Whose::Ports(ports) => source.port.is_some_and(|port| ports.contains(&port)),
+        };
+        let theirs = self.sources.iter().filter(is_theirs);
+        theirs.fold(Account::default(), |sum, source| sum + source.account.clone())
+    }
+
+    /// Whether the agent has received anything yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.total.received.datagrams == 0
+    }
+
+    /// Whether no point is on its way to an output.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.waiting == 0 && self.outputs.iter().all(|output| output.queued == 0)
+    }
+}
+
+impl Account {
+    /// Samples that were refused, by reason, those of bad lines and those over a limit.
+    pub(crate) fn rejected_in_all(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Whether each sample that was received is accounted for.
+    pub(crate) fn adds_up(&self) -> bool {
+        let known = self.aggregated
+            + self.rejected_in_all()
+            + self.throttled.samples
+            + self.over_series_limit;
+        self.received.samples == known
+    }
+}
+
+impl Add for Account {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.each(other, |one, other| one + other)
+    }
+}
+
+impl Sub for Account {
+    type Output = Self;
+
+    /// What was added since `before`.
+    fn sub(self, before: Self) -> Self {
+        self.each(before, u64::saturating_sub)
+    }
+}
+
+impl Account {
+    fn each(mut self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
+        for (reason, count) in other.rejected {
+            let mine = self.rejected.entry(reason).or_default();
+            *mine = of(*mine, count);
+        }
+        let received = |one: Received, other: Received| Received {
+            datagrams: of(one.datagrams, other.datagrams),
+            bytes: of(one.bytes, other.bytes),
+            samples: of(one.samples, other.samples),
+        };
+        Self {
+            received: received(self.received, other.received),
+            aggregated: of(self.aggregated, other.aggregated),
+            rejected: self.rejected,
+            throttled: received(self.throttled, other.throttled),
+            over_series_limit: of(self.over_series_limit, other.over_series_limit),
+            kernel_dropped: of(self.kernel_dropped, other.kernel_dropped),
+            truncated: of(self.truncated, other.truncated),
+            closed_unread: of(self.closed_unread, other.closed_unread),
+        }
+    }
+}
+
+/// The beginning of an answer, for people.
+pub(crate) fn shown(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{"version":1,"boot_id":"00ff","started":1,"now":2,"new":[],"sources":[
+        {"source":"listener","container_id":null,"listener":"udp://127.0.0.1:8125","port":8125,
+         "received":{"datagrams":3,"bytes":30,"samples":7},"aggregated":5,
+         "rejected":{"bad_value":2,"no_kind":0},"kernel_dropped":4,"new":1},
+        {"source":"container","container_id":"a","port":31000,"ended":true,
+         "received":{"datagrams":1,"bytes":5,"samples":1},"aggregated":1,"rejected":{}}],
+        "total":{"received":{"datagrams":4,"bytes":35,"samples":8}},"ended":{},"waiting":0,
+        "outputs":[{"name":"file","offered":3,"queued":1,"dropped":{"queue_full":1}}]}"#;
+
+    #[test]
+    fn what_is_used_of_a_status_is_read_whatever_else_it_holds() {
+        let status: Status = serde_json::from_str(STATUS).unwrap();
+        let port = status.account(&Whose::Ports(vec![8125]));
+        assert_eq!((port.received.samples, port.kernel_dropped, port.aggregated), (7, 4, 5));
+        assert_eq!(port.rejected_in_all(), 2);
+        assert!(port.adds_up());
+        let container = status.account(&Whose::Containers(vec!["a".to_owned()]));
+        assert_eq!(container.received.datagrams, 1);
+        assert_eq!((port.clone() + container.clone()) - port, {
+            let mut expected = container;
+            expected.rejected = [("bad_value".to_owned(), 0), ("no_kind".to_owned(), 0)].into();
+            expected
+        });
+        assert!(!status.is_fresh());
+        assert!(!status.is_settled());
+    }
+}

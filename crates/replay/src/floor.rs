@@ -1,0 +1,90 @@
+//! The floor: what receiving costs, before anything is done with it.
+
+use std::io::{self, IoSliceMut, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
+use std::time::Duration;
+
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+use socket2::{Domain, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::ReplayError;
+
+const BATCH: usize = 64;
+const LONGEST: usize = 2048;
+
+/// A bare recvmmsg loop of one thread in batches of 64; it ends with SIGINT or SIGTERM and tells
+/// how much it received.
+///
+/// Run it beside an agent to see how near the agent comes: `weir-replay FILE --search 0.1%
+/// --status none --to 127.0.0.1:PORT --spawn 'weir-replay floor --port PORT'`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The port to receive at, on 127.0.0.1
+    #[arg(long)]
+    port: u16,
+    /// Receive buffer to ask for, in bytes
+    #[arg(long, default_value_t = 4 << 20)]
+    receive_buffer: usize,
+}
+
+/// What was received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Received {
+    datagrams: u64,
+    bytes: u64,
+}
+
+/// Receives until a signal.
+pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let failed = |source| ReplayError::Listen { at, source };
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).map_err(failed)?;
+    let _ = socket.set_recv_buffer_size(options.receive_buffer);
+    // So that a signal is noticed when nothing comes.
+    socket.set_read_timeout(Some(Duration::from_millis(200))).map_err(failed)?;
+    socket.bind(&at.into()).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let asked = std::sync::Arc::clone(&stop);
+    let receiving = std::thread::Builder::new().spawn(move || receive(&socket, &asked));
+    let receiving = receiving.map_err(failed)?;
+    runtime
+        .block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let received = receiving.join().unwrap_or_default();
+    let _ = writeln!(io::stdout(), "{} datagrams, {} bytes", received.datagrams, received.bytes);
+    Ok(())
+}
+
+fn receive(socket: &Socket, stop: &std::sync::atomic::AtomicBool) -> Received {
+    let mut buffers = vec![[0_u8; LONGEST]; BATCH];
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+    let mut received = Received::default();
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let mut pieces: Vec<_> =
+            buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let flags = MsgFlags::MSG_WAITFORONE;
+        // An error is a time-out, or a signal.
+        let Ok(batch) = recvmmsg(socket.as_raw_fd(), &mut headers, pieces.iter_mut(), flags, None)
+        else {
+            continue;
+        };
+        for datagram in batch {
+            received.datagrams += 1;
+            received.bytes += datagram.bytes as u64;
+        }
+    }
+    received
+}

@@ -1,0 +1,196 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::Plan;
+use super::session::{Meter, Session};
+use crate::agent::process::Usage;
+use crate::cli::Options;
+use crate::error::ReplayError;
+use crate::progress::Bar;
+use crate::sender::{self, Job, Progress, Sent};
+
+/// How often what happens is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often it is written down, and the agent asked.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// What was seen at one moment of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Moment {
+    /// Since the beginning, in seconds.
+    pub(crate) at: f64,
+    /// Datagrams, as all that follow, since the beginning.
+    pub(crate) sent: u64,
+    pub(crate) received: Option<u64>,
+    pub(crate) kernel_dropped: Option<u64>,
+    /// Processor seconds of the agent.
+    pub(crate) cpu: Option<f64>,
+    /// Its memory, in bytes.
+    pub(crate) memory: Option<u64>,
+}
+
+/// What came of sending.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) sent: Sent,
+    pub(crate) moments: Vec<Moment>,
+    pub(crate) loss: Option<Loss>,
+    pub(crate) cost: Option<Cost>,
+}
+
+/// Datagrams that did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Loss {
+    pub(crate) datagrams: u64,
+    /// Of those that were sent.
+    pub(crate) share: f64,
+}
+
+/// What the agent spent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Cost {
+    pub(crate) cpu_seconds: f64,
+    /// Of those that it received, if that is known, else of those that were sent.
+    pub(crate) cpu_seconds_per_million_lines: f64,
+    /// Of one processor, on average.
+    pub(crate) cpu_share: f64,
+    pub(crate) memory_before: u64,
+    pub(crate) memory_most: u64,
+    pub(crate) memory_after: u64,
+}
+
+/// Sends, and watches until all of it is received or lost.
+pub(super) async fn send(
+    options: &Options,
+    session: &mut Session,
+    plan: Plan,
+) -> Result<Outcome, ReplayError> {
+    let before = session.read_meter().await?;
+    let usage_before = session.usage();
+    let progress = Arc::new(Progress::default());
+    let job = Job {
+        corpus: Arc::clone(&session.corpus),
+        wire: Arc::clone(&session.wire),
+        pace: plan.pace,
+        length: plan.length,
+    };
+    let bar = Bar::new(plan.length, options.quiet);
+    let mut moments = Moments::new(before.clone(), usage_before);
+    let mut done = sender::start(job, Arc::clone(&progress))?;
+    let sent = loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            // The rest is done as if that had been the end.
+            () = session.interrupted() => progress.stop(),
+        }
+        match done.try_recv() {
+            Ok(sent) => break sent?,
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Closed) => return Err(ReplayError::Interrupted),
+        }
+        moments.look(session, progress.sent()).await;
+        bar.show(moments.all.last(), progress.sent());
+    };
+    bar.end();
+    let after = session
+        .await_received(&before, sent.datagrams, |meter| {
+            if moments.is_due() {
+                moments.write(meter, session.usage(), sent.datagrams);
+            }
+        })
+        .await?;
+    moments.write(&after, session.usage(), sent.datagrams);
+    let loss = loss(&before, &after, sent.datagrams);
+    let took = moments.began.elapsed();
+    let received = after.status_since(&before).map(|status| status.received.datagrams);
+    let lines = session.corpus.lines_of(received.unwrap_or(sent.datagrams).min(sent.datagrams));
+    let cost = usage_before.zip(session.usage()).map(|(before, after)| {
+        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        Cost {
+            cpu_seconds: cpu,
+            cpu_seconds_per_million_lines: cpu / (lines.max(1) as f64 / 1e6),
+            cpu_share: cpu / took.as_secs_f64(),
+            memory_before: before.memory,
+            memory_most: moments.memory_most.max(after.memory),
+            memory_after: after.memory,
+        }
+    });
+    Ok(Outcome { sent, moments: moments.all, loss, cost })
+}
+
+/// What is known to be lost: by the agent's word all that it did not receive, else what the kernel
+/// dropped.
+fn loss(before: &Meter, after: &Meter, sent: u64) -> Option<Loss> {
+    let datagrams = match after.status_since(before) {
+        Some(status) => sent.saturating_sub(status.received.datagrams),
+        None => after.kernel_dropped_since(before)?,
+    };
+    Some(Loss { datagrams, share: datagrams as f64 / sent.max(1) as f64 })
+}
+
+/// Writes down what is seen.
+struct Moments {
+    began: Instant,
+    before: Meter,
+    usage_before: Option<Usage>,
+    memory_most: u64,
+    last: Option<Instant>,
+    all: Vec<Moment>,
+}
+
+/// A run of a day is written down more coarsely: every second moment is left out beyond so many.
+const MOST_MOMENTS: usize = 4096;
+
+impl Moments {
+    fn new(before: Meter, usage_before: Option<Usage>) -> Self {
+        Self {
+            began: Instant::now(),
+            before,
+            usage_before,
+            memory_most: 0,
+            last: None,
+            all: Vec::new(),
+        }
+    }
+
+    async fn look(&mut self, session: &Session, sent: u64) {
+        let usage = session.usage();
+        self.memory_most = self.memory_most.max(usage.map_or(0, |usage| usage.memory));
+        if self.is_due() {
+            // A moment in which the agent does not answer has no account.
+            let meter = session.try_meter().await.unwrap_or_default();
+            self.write(&meter, usage, sent);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.last.is_none_or(|last| last.elapsed() >= MOMENT)
+    }
+
+    fn write(&mut self, meter: &Meter, usage: Option<Usage>, sent: u64) {
+        self.last = Some(Instant::now());
+        let status = meter.status_since(&self.before);
+        let cpu = usage
+            .zip(self.usage_before)
+            .map(|(now, before)| now.cpu.saturating_sub(before.cpu).as_secs_f64());
+        self.all.push(Moment {
+            at: self.began.elapsed().as_secs_f64(),
+            sent,
+            received: status.as_ref().map(|status| status.received.datagrams),
+            kernel_dropped: meter.kernel_dropped_since(&self.before),
+            cpu,
+            memory: usage.map(|usage| usage.memory),
+        });
+        if self.all.len() > MOST_MOMENTS {
+            let mut keep = false;
+            self.all.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
+    }
+}
