@@ -1,21 +1,22 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 mod pace;
 mod saving;
+mod state;
 
-use crate::disk::Place;
 use crate::ledger::{Account, DropReason};
 use crate::queue::Payload;
 use crate::sync::lock;
 pub(crate) use pace::Pace;
 use saving::Saved;
 pub(crate) use saving::{Due, Job, Settled};
+use state::{Entry, Lost, Spot, State};
 
 /// The payloads that wait to be sent over the network: the encoder on one side, a sink on the
 /// other, and where they are kept on disk too, the thread that does so on a third.
@@ -39,48 +40,6 @@ pub(crate) struct Lanes {
     bound: usize,
     age: Duration,
     account: Arc<Account>,
-}
-
-#[derive(Debug)]
-struct State {
-    live: VecDeque<Entry>,
-    /// What is not on disk of the backlog; it is newer than what is.
-    backlog: VecDeque<Entry>,
-    /// Of both, what is in memory only.
-    unsaved_bytes: usize,
-    /// Of the live ones, what is on disk too.
-    saved_bytes: usize,
-    next: u64,
-    /// How many flushes have ended.
-    flushes: u64,
-    /// What sinks have, and where it is beside that.
-    taken: HashMap<u64, Spot>,
-    closed: bool,
-    /// The backlog goes before the end, too.
-    drains: bool,
-    sink_ended: bool,
-    abandoned: bool,
-    disk: Option<Saved>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    payload: Payload,
-    number: u64,
-    came: Instant,
-    /// How many flushes had ended when it came.
-    flush: u64,
-    place: Option<Place>,
-}
-
-/// Where a payload is that a sink has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spot {
-    Memory,
-    /// And so many points there.
-    Disk(Place, u64),
-    /// It was on disk, and had to go.
-    Gone(DropReason),
 }
 
 /// A payload on its way: to be acknowledged, refused or put back.
@@ -428,117 +387,6 @@ impl Lanes {
 
 /// How often is looked again for what no event tells of: a disk that got stuck.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-impl State {
-    /// A payload that comes now.
-    fn entry(&mut self, payload: Payload, place: Option<Place>) -> Entry {
-        let number = self.next;
-        self.next += 1;
-        Entry { payload, number, came: Instant::now(), flush: self.flushes, place }
-    }
-
-    /// The oldest live payload becomes backlog, which is on disk only if it is there.
-    fn fall_behind(&mut self) {
-        let Some(entry) = self.pop_live() else { return };
-        match entry.place {
-            Some(place) => self.put_back_on_disk(place, entry.payload.points),
-            None => {
-                self.unsaved_bytes += entry.payload.bytes.len();
-                self.backlog.push_back(entry);
-            }
-        }
-    }
-
-    fn pop_live(&mut self) -> Option<Entry> {
-        let entry = self.live.pop_front()?;
-        let bytes = entry.payload.bytes.len();
-        match entry.place {
-            Some(_) => self.saved_bytes -= bytes,
-            None => self.unsaved_bytes -= bytes,
-        }
-        Some(entry)
-    }
-
-    fn pop_backlog(&mut self) -> Option<Entry> {
-        let entry = self.backlog.pop_front()?;
-        self.unsaved_bytes -= entry.payload.bytes.len();
-        Some(entry)
-    }
-
-    /// How many of the live ones are on disk: the older ones.
-    fn saved_live(&self) -> usize {
-        self.live.partition_point(|entry| entry.place.is_some())
-    }
-
-    fn oldest_unsaved(&self) -> Option<&Entry> {
-        self.backlog.front().or_else(|| self.live.get(self.saved_live()))
-    }
-
-    fn pop_unsaved(&mut self) -> Option<Entry> {
-        if !self.backlog.is_empty() {
-            return self.pop_backlog();
-        }
-        let entry = self.live.remove(self.saved_live())?;
-        self.unsaved_bytes -= entry.payload.bytes.len();
-        Some(entry)
-    }
-
-    fn hand_out(&mut self, entry: Entry) -> Taken {
-        let Entry { payload, number, place, .. } = entry;
-        let spot = place.map_or(Spot::Memory, |place| Spot::Disk(place, payload.points));
-        self.taken.insert(number, spot);
-        Taken { payload, number }
-    }
-
-    /// Whether payloads go from memory: there is no disk, or it does not work now.
-    fn may_skip_disk(&self) -> bool {
-        self.disk.as_ref().is_none_or(Saved::is_out)
-    }
-
-    /// Whether there is more of the backlog on disk.
-    fn waits_for_reader(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| disk.ready.is_some() || !disk.is_drained)
-    }
-
-    /// Whether older payloads will come from disk soon.
-    fn reader_comes_first(&self) -> bool {
-        self.waits_for_reader() && self.disk.as_ref().is_some_and(Saved::can_read)
-    }
-
-    fn overflow(&self) -> DropReason {
-        if self.disk.is_some() { DropReason::WriteFailed } else { DropReason::QueueFull }
-    }
-
-    fn put_back_on_disk(&mut self, place: Place, points: u64) {
-        if let Some(disk) = &mut self.disk {
-            disk.settled.push(Settled::PutBack(place, points));
-            disk.is_drained = false;
-        }
-    }
-
-    fn settle_on_disk(&mut self, place: Place, points: u64) {
-        if let Some(disk) = &mut self.disk {
-            disk.settled.push(Settled::Done(place, points));
-            disk.points = disk.points.saturating_sub(points);
-        }
-    }
-}
-
-/// Points that were given up while the state was locked, to be told when it is not.
-#[derive(Debug, Default)]
-struct Lost(Vec<(u64, DropReason)>);
-
-impl Lost {
-    fn add(&mut self, points: u64, reason: DropReason) {
-        self.0.push((points, reason));
-    }
-
-    fn settle(self, account: &Account) {
-        for (points, reason) in self.0 {
-            account.lose(points, reason);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Outputs {
     // Exchanged whole, so that nobody holds the lock for long.
     running: Mutex<Arc<[Arc<Output>]>>,
+    // Held by whoever exchanges it, for as long as that takes.
+    changing: Mutex<()>,
     patience: Mutex<Duration>,
     ground: Ground,
 }
@@ -105,7 +107,7 @@ impl Outputs {
             tracing::warn!(%dir, bytes, "kept: the queue of an output that is not configured");
         }
         let running = Mutex::new(running.into());
-        Ok(Self { running, patience: Mutex::new(PATIENCE), ground })
+        Ok(Self { running, changing: Mutex::default(), patience: Mutex::new(PATIENCE), ground })
     }
 
     fn running(&self) -> Arc<[Arc<Output>]> {
@@ -114,11 +116,12 @@ impl Outputs {
 
     /// Starts one more output. What its queue on disk holds is delivered.
     pub fn add(&self, config: OutputConfig) -> Result<(), ShipError> {
-        let mut running = lock(&self.running);
+        let _changing = lock(&self.changing);
+        let mut running = self.running().to_vec();
         for config in check_all(vec![config], &running)? {
-            let added = Arc::new(Output::start(&config, &self.ground)?);
-            *running = running.iter().cloned().chain([added]).collect();
+            running.push(Arc::new(Output::start(&config, &self.ground)?));
         }
+        *lock(&self.running) = running.into();
         Ok(())
     }
 
@@ -126,10 +129,11 @@ impl Outputs {
     /// long as `grace`, and keeps on disk what is left then. Blocks as [`Outputs::stop`] does. `None`
     /// if there is no such output.
     pub fn remove(&self, name: &str, grace: Duration) -> Option<Kept> {
-        let mut running = lock(&self.running);
-        let removed = running.iter().find(|output| output.name == name).cloned()?;
-        *running = running.iter().filter(|output| output.name != name).cloned().collect();
-        drop(running);
+        let changing = lock(&self.changing);
+        let mut running = self.running().to_vec();
+        let removed = running.remove(running.iter().position(|output| output.name == name)?);
+        *lock(&self.running) = running.into();
+        drop(changing);
         if let Carrier::Network(lanes, _) = &removed.carrier {
             lanes.drain();
         }

@@ -165,6 +165,36 @@ fn after_a_kill_the_next_process_delivers_what_was_queued() {
 }
 
 #[test]
+fn a_restart_with_a_full_queue_takes_what_is_new_and_delivers_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Reserved::new();
+    let url = format!("avro+tcp://{}", place.address());
+    let config = output(&url, "queue_bytes = 100000");
+    let agent = Start::in_dir(&dir).config(&config).start();
+    for value in 1..=6 {
+        burst(&agent, value);
+    }
+    agent.send("last:1|c");
+    let before = when(&agent, |it| it["offered"] == 6 * POINTS + 1);
+    assert!(before["dropped"]["queue_full"].as_u64() > Some(0), "{before}");
+    agent.stop();
+
+    let agent = Start::in_dir(&dir).config(&config).start();
+    agent.register("c");
+    let found = when(&agent, |it| it["recovered"] != 0);
+    assert_eq!(found["recovered"], before["queued"], "as many as were kept");
+    burst(&agent, 9);
+    let collector = Collector::on(place.listen(), 0);
+    let output = when(&agent, is_delivered);
+    let [offered, acknowledged, _, dropped] = account(&output);
+    assert_eq!(offered, output["recovered"].as_u64().unwrap() + POINTS);
+    assert_eq!(dropped, output["dropped"]["queue_full"]);
+    agent.stop();
+    wait_for(|| points(&collector, 0) == acknowledged, "every acknowledged point");
+    assert!(values(&collector).contains(&9));
+}
+
+#[test]
 fn a_stop_keeps_what_nobody_takes_and_waits_for_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let place = Reserved::new();

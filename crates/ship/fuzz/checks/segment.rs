@@ -14,7 +14,6 @@ const MARKER: Marker = *b"\x01marker\x02";
 /// is damaged (odd) or cut off (even).
 pub(crate) fn segment(input: &[u8]) {
     match input {
-        [] => {}
         [0, file @ ..] => read_anything(file),
         [choice, high, low, change, bodies @ ..] => {
             let at = usize::from(u16::from_be_bytes([*high, *low]));

@@ -306,13 +306,11 @@ impl Store {
         segment.held.insert(head.at);
         let place = Place { segment: number, at: head.at };
         self.reading.at = head.end();
-        match body {
-            Some(bytes) => Read::Record(place, Payload { bytes, points }),
-            None => {
-                self.settle(place, points);
-                Read::Damaged(points)
-            }
+        if let Some(bytes) = body {
+            return Read::Record(place, Payload { bytes, points });
         }
+        self.settle(place, points);
+        Read::Damaged(points)
     }
 
     fn open_segment(&mut self, number: u64) -> io::Result<()> {

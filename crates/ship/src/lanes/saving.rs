@@ -10,6 +10,7 @@ use crate::sync::{lock, wait, wait_until};
 
 /// What is known here of the disk.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // each changes by itself
 pub(super) struct Saved {
     is_open: bool,
     is_failing: bool,
@@ -87,16 +88,14 @@ impl Lanes {
             let Some(disk) = &mut state.disk else { return Job::End };
             disk.bytes = due.bytes;
             disk.busy_since = job.is_some().then_some(now);
-            match job {
-                Some(job) => return job,
-                None => {
-                    let later = [due.write, due.read].into_iter().flatten().filter(|at| *at > now);
-                    state = match later.min() {
-                        Some(at) => wait_until(&self.work, state, at),
-                        None => wait(&self.work, state),
-                    };
-                }
+            if let Some(job) = job {
+                return job;
             }
+            let later = [due.write, due.read].into_iter().flatten().filter(|at| *at > now);
+            state = match later.min() {
+                Some(at) => wait_until(&self.work, state, at),
+                None => wait(&self.work, state),
+            };
         }
     }
 

@@ -1,5 +1,7 @@
+use std::time::Instant;
+
 use super::*;
-use crate::disk::{Gone, Stock};
+use crate::disk::{Gone, Place, Stock};
 
 const AGE: Duration = Duration::from_hours(1);
 

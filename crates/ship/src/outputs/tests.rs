@@ -20,7 +20,7 @@ fn config(url: &str) -> OutputConfig {
     let first = Duration::from_millis(1);
     let retry = Retry { first, most: Duration::from_millis(5), timeout: Duration::from_secs(20) };
     let durability = Durability::Memory;
-    OutputConfig { retry, durability, ..OutputConfig::new(url.parse().unwrap()) }
+    OutputConfig { durability, retry, ..OutputConfig::new(url.parse().unwrap()) }
 }
 
 fn on_disk(url: &str) -> OutputConfig {
@@ -314,9 +314,12 @@ fn what_a_stop_cannot_deliver_is_kept_on_disk_and_delivered_by_the_next_process(
         outputs.offer(&counters(300, 50));
         outputs.end_flush();
         std::thread::scope(|scope| {
-            let received = scope.spawn(|| match url.starts_with("http") {
-                true => (0..4).map(|_| post(&peer)).sum::<usize>(),
-                false => count(peer.accept().unwrap().0),
+            let received = scope.spawn(|| {
+                if url.starts_with("http") {
+                    serve(&peer, 4)
+                } else {
+                    count(peer.accept().unwrap().0)
+                }
             });
             let ledger = ledger_when(&outputs, |ledger| ledger.acknowledged == 350);
             assert_eq!((ledger.offered, ledger.recovered, ledger.queued), (350, 300, 0));
@@ -435,7 +438,7 @@ fn the_ledger_of_a_queue_on_disk_adds_up_at_every_reading_whatever_the_peer_does
         let flushes = scope.spawn(|| {
             let mut random = numbers(2);
             let mut offered = 0;
-            for _ in 0..500 {
+            for _ in 0..200 {
                 let points = (random() % 500) as usize + 1;
                 outputs.offer(&counters(offered as i64, points));
                 offered += points as u64;

@@ -45,7 +45,7 @@ struct Lane<'a> {
     waits: Option<(Instant, Duration)>,
 }
 
-impl<'a> Lane<'a> {
+impl Lane<'_> {
     fn new(retry: Retry) -> Self {
         Self { posting: None, backoff: Backoff::new(retry), waits: None }
     }
@@ -108,7 +108,7 @@ impl HttpSink {
             let is_closing = self.lanes.is_closing();
             tokio::select! {
                 (taken, outcome) = live.done() => {
-                    if let Some(wait) = self.judge(&taken, &outcome, &mut live) {
+                    if let Err(wait) = self.judge(&taken, &outcome, &mut live) {
                         self.lanes.put_back(taken);
                         self.lanes.fall_behind();
                         // The backlog goes to the same place.
@@ -116,10 +116,9 @@ impl HttpSink {
                     }
                 }
                 (taken, outcome) = backlog.done() => {
-                    if self.judge(&taken, &outcome, &mut backlog).is_some() {
-                        self.lanes.put_back(taken);
-                    } else {
-                        live.succeeded();
+                    match self.judge(&taken, &outcome, &mut backlog) {
+                        Ok(()) => live.succeeded(),
+                        Err(_) => self.lanes.put_back(taken),
                     }
                 }
                 () = self.lanes.changed() => {}
@@ -131,30 +130,30 @@ impl HttpSink {
         }
     }
 
-    /// Settles what became of a post, or says that it failed, and how long the other side asked
-    /// us to wait.
+    /// Settles what became of a post; an error if it failed, with how long the other side asked us to
+    /// wait.
     fn judge(
         &self,
         taken: &Taken,
         outcome: &Outcome,
         lane: &mut Lane<'_>,
-    ) -> Option<Option<Duration>> {
+    ) -> Result<(), Option<Duration>> {
         match outcome {
             Outcome::Delivered => {
                 self.lanes.acknowledge(taken);
                 lane.succeeded();
-                None
+                Ok(())
             }
             Outcome::Refused(status) => {
                 self.account.error(format!("refused: {status}"));
                 self.lanes.refuse(taken);
                 lane.succeeded();
-                None
+                Ok(())
             }
             Outcome::Failed { why, wait } => {
                 self.account.retry(why);
                 lane.failed(*wait);
-                Some(*wait)
+                Err(*wait)
             }
         }
     }
