@@ -13,6 +13,7 @@ mod front;
 mod ledger;
 mod lifecycle;
 mod looks;
+mod own;
 mod pipeline;
 mod shared;
 mod terms;

@@ -15,6 +15,7 @@ mod outputs;
 mod program;
 mod prometheus;
 mod queue;
+mod relay;
 mod resources;
 mod rules;
 mod streams;
