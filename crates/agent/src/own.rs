@@ -11,6 +11,9 @@ use ship::Surroundings;
 
 use crate::config::{Config, ListenUrl};
 
+/// A port to speak to, whichever.
+const DISCARD: u16 = 9;
+
 /// What is ours: as configured, and as it is open at the moment.
 struct Own {
     configured: Vec<(String, u16)>,
@@ -96,8 +99,15 @@ fn reaches(at: SocketAddr, own: SocketAddr) -> bool {
     to == own || to_any || (own.is_unspecified() && is_of_this_host(to))
 }
 
+// To an address of its own a host speaks from that address. Nothing is sent to find that out.
 fn is_of_this_host(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+    let speaks_from = || {
+        let any = if ip.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect((ip, DISCARD))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || speaks_from().is_ok_and(|from: SocketAddr| from.ip() == ip)
 }
 
 #[cfg(test)]
@@ -122,6 +132,18 @@ mod tests {
         ] {
             assert_eq!(reaches(at(to), at(own)), comes_back, "{to} to {own}");
         }
+    }
+
+    #[test]
+    fn every_address_of_this_host_is_known() {
+        // Whichever it speaks from to the rest of the world, if there is a way there.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let ours = match socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) {
+            Ok(ours) => ours.ip(),
+            Err(_) => IpAddr::from([127, 0, 0, 1]),
+        };
+        assert!(is_of_this_host(ours));
+        assert!(!is_of_this_host("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
