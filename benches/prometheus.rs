@@ -1,7 +1,6 @@
 //! Scrapes, from the newest values to the end of the answer, and what they cost others.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,10 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use api::{
-    Account, App, ContainersCounts, Endpoint, Latest, LatestConfig, Prometheus, PrometheusConfig,
-    Server, Status, TrafficCounts,
-};
+use api::{App, Endpoint, Latest, LatestConfig, Prometheus, PrometheusConfig, Server, Status};
 use benches::{Intake, traffic};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;

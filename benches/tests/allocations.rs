@@ -4,9 +4,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use benches::{Intake, traffic};
-use metric::{Kind, ReadAs};
+use metric::{Kind, Origin, ReadAs, Source};
+use ship::{OutputConfig, Outputs, Surroundings};
 
 /// The system's allocator, which counts how often this thread asked it for memory.
 struct Counting;
@@ -75,6 +80,32 @@ fn a_line_whose_bytes_are_known_does_not_allocate() {
         assert_eq!((known, allocated), (SERIES, 0), "{traffic}");
         assert!(intake.counts_mut().adds_up());
     }
+}
+
+#[test]
+fn handing_a_line_to_a_relay_does_not_allocate() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("statsd+udp://{}", receiver.local_addr().unwrap());
+    let config = OutputConfig::new(url.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (nowhere, boot_id) = (Path::new("/nowhere"), "00c0ffee00c0ffee");
+    let outputs = Outputs::start(vec![config], nowhere, boot_id, runtime.handle()).unwrap();
+    let around =
+        Surroundings { dimensions: Arc::new(|_| Arc::default()), is_own: Arc::new(|_| false) };
+    let mut inlets = outputs.start_relays(1, &around).unwrap().remove(0);
+    let origin = Origin::Container { container_id: "c".into() };
+    let source = Source::new(origin, ReadAs::default());
+    let lines = traffic::mixed(SERIES);
+    let allocated = allocations(|| {
+        for batch in lines.chunks(64) {
+            batch.iter().for_each(|line| inlets[0].put(&source, line));
+            inlets[0].end_batch();
+        }
+    });
+    assert_eq!(allocated, 0);
+    outputs.stop(Duration::from_mins(1));
+    let ledger = &outputs.ledgers()[0];
+    assert_eq!((ledger.offered, ledger.acknowledged), (SERIES as u64, SERIES as u64));
 }
 
 #[test]

@@ -72,8 +72,9 @@ pub(crate) struct RunOptions {
     /// Where status is served: HOST:PORT or none [default: 127.0.0.1:8126]
     #[arg(long, value_name = "ADDR")]
     http: Option<HttpListen>,
-    /// An output: file:DIR, avro+tcp://HOST:PORT, http://... or https://...; may be repeated,
-    /// replaces the file's [default: file:DATA_DIR/points]
+    /// An output: file:DIR, avro+tcp://HOST:PORT, http://... or https://..., for the points of each
+    /// flush; statsd+udp://HOST:PORT for the lines as they were received, each with its container
+    /// before its name. May be repeated, replaces the file's [default: file:DATA_DIR/points]
     #[arg(long, value_name = "URL")]
     output: Vec<OutputUrl>,
     /// Time between flushes: 10s, 500ms, 1m [default: 10s]

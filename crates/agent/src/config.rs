@@ -241,7 +241,7 @@ impl Config {
         }
         let mut names = HashSet::new();
         for output in &self.outputs {
-            output.check()?;
+            output.check(&self.listeners)?;
             if !names.insert(&output.name) {
                 return Err(format!("output: two are named {:?}; give each a name", output.name));
             }

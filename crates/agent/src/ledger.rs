@@ -266,6 +266,7 @@ fn poll(health: PollHealth) -> PollStatus {
 fn output(ledger: OutputLedger) -> OutputStatus {
     OutputStatus {
         name: ledger.name,
+        unit: ledger.unit.name(),
         offered: ledger.offered,
         recovered: ledger.recovered,
         acknowledged: ledger.acknowledged,

@@ -137,6 +137,9 @@ fn tell_what_to_try(config: &Config, pipeline: &Pipeline) -> io::Result<()> {
             Destination::AvroTcp { host, port } => {
                 writeln!(out, "  {weir} cat tcp://{host}:{port}      # collects there, on {host}")?;
             }
+            Destination::StatsdUdp { host, port } => {
+                writeln!(out, "  nc -klu {port}      # on {host}: the lines as they come")?;
+            }
             Destination::Http(_) => {
                 writeln!(out, "  # {} is sent what comes, every {every}", output.name)?;
             }

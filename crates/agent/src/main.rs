@@ -14,6 +14,7 @@ mod handover;
 mod ledger;
 mod lifecycle;
 mod looks;
+mod own;
 mod pipeline;
 mod service;
 mod shared;

@@ -11,7 +11,7 @@
 //!  enrich      who each source is: container -> task, framework, labels, agent, cluster
 //!       |      = Batch, shared as Arc
 //!       |      beside them: what Mesos and the kernel measure, past the aggregator
-//!  ship        for each output: encode -> queue -> send
+//!  ship        for each output: encode -> queue -> send; relays take the workers' lines as they are
 //!  api         HTTP: container registration, the newest values, health, status
 //! ```
 //! It starts back to front, so that what can refuse to start does so before a datagram is taken.
@@ -48,7 +48,7 @@ use crate::service::Service;
 use crate::terms::Terms;
 use crate::watchdog::Ask;
 use crate::worker::Request;
-use crate::{front, shared, worker};
+use crate::{front, own, shared, worker};
 
 /// How long a stop waits for the service manager to be told of every socket.
 const LONGEST_SETTLE: Duration = Duration::from_secs(1);
@@ -85,6 +85,8 @@ impl Pipeline {
         let queues = config.data_dir.join("queue");
         let outputs = Outputs::start(config.to_ship(), &queues, boot_id, &Runtime::current())?;
         let outputs = Arc::new(outputs);
+        let around = own::surroundings(config, &listeners, &contexts);
+        let inlets = outputs.start_relays(receivers.len(), &around)?;
         let latest = config.to_latest().map(Latest::new);
         let prometheus = front.prometheus(config, latest.as_ref());
         front.serve_http(config, outputs.clone(), latest.clone(), prometheus.clone(), &store)?;
@@ -103,6 +105,7 @@ impl Pipeline {
             let total_series = total_series.clone();
             Shard::new(ShardConfig { number, total_series, ..ShardConfig::default() })
         };
+        let receivers = receivers.into_iter().zip(inlets).collect();
         let workers = worker::Pool::start(receivers, new_shard, (&claims, &terms), &ended)?;
         front.follow_contexts(&contexts, workers.handles());
         let waiting_points = Arc::new(AtomicU64::new(0));

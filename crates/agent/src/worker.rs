@@ -5,6 +5,7 @@
 
 mod account;
 mod reader;
+mod relays;
 mod tenants;
 
 mod complaints;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use aggregate::{Interval, Shard};
 use ingest::{DropReading, Receiver, Waker};
 use metric::{SeriesKey, Source};
+use ship::Inlet;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -85,21 +87,22 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Starts a worker for each receiver; `ended` is where the last of a closed source goes.
+    /// Starts a worker for each receiver, with its inlets of relays; `ended` is where the last of a closed source goes.
     pub(crate) fn start(
-        receivers: Vec<Receiver>,
+        receivers: Vec<(Receiver, Vec<Inlet>)>,
         shard: impl Fn(usize) -> Shard,
         (claims, terms): (&Claims, &Terms),
         ended: &mpsc::Sender<flush::Message>,
     ) -> io::Result<Self> {
         let complaints = complaints::start()?;
         let mut workers = Vec::with_capacity(receivers.len());
-        for (number, receiver) in receivers.into_iter().enumerate() {
+        for (number, (receiver, inlets)) in receivers.into_iter().enumerate() {
             let (requests, inbox) = mpsc::channel();
             let handle = Handle { requests, waker: receiver.waker() };
             let complaints = Complaints::new(complaints.clone());
             let taken_in = (claims.clone(), terms.clone());
-            let reader = Reader::new(shard(number), taken_in, complaints, ended.clone());
+            let mut reader = Reader::new(shard(number), taken_in, complaints, ended.clone());
+            reader.relay_to(inlets);
             let worker = Worker { receiver, reader, inbox };
             let name = format!("worker-{number}");
             let thread = thread::Builder::new().name(name).spawn(|| worker.run())?;

@@ -163,13 +163,15 @@ impl Status {
     }
 }
 
-/// What became of the points that an output was offered: `offered` = `acknowledged` + `queued` +
+/// What became of the points, or the lines, that an output was offered: `offered` = `acknowledged` + `queued` +
 /// all `dropped`.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputStatus {
     /// The output's name.
     pub name: String,
-    /// Points, with those that its queue held at the start.
+    /// What is counted: `points`, or `lines` of an output that relays these.
+    pub unit: &'static str,
+    /// Points, or lines, with those that its queue held at the start.
     pub offered: u64,
     /// Of these, the points that its queue held at the start.
     pub recovered: u64,
@@ -260,6 +262,7 @@ mod tests {
         };
         let output = OutputStatus {
             name: "file".into(),
+            unit: "points",
             offered: 3,
             recovered: 0,
             acknowledged: 1,
@@ -305,7 +308,7 @@ mod tests {
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
-            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
+            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","unit":"points","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
             r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"#,
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -6,7 +7,8 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use crate::ShipError;
+use crate::relay::LONGEST;
+use crate::{Annotation, ShipError};
 
 /// Where an output's points go.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,10 +24,19 @@ pub enum Destination {
     },
     /// `http://…` or `https://…`: a POST of an Avro object container file at each flush.
     Http(Url),
+    /// `statsd+udp://HOST:PORT`: the lines as they were received, to another StatsD server.
+    StatsdUdp {
+        /// A name or an address; an IPv6 address without its brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
 }
 
-const URL_FORMS: &str = "expected file:DIR, avro+tcp://HOST:PORT, http://… or https://…";
+const URL_FORMS: &str = "expected file:DIR, avro+tcp://HOST:PORT, statsd+udp://HOST:PORT, http://… \
+     or https://…";
 const TCP_FORM: &str = "expected avro+tcp://HOST:PORT";
+const UDP_FORM: &str = "expected statsd+udp://HOST:PORT";
 
 impl FromStr for Destination {
     type Err = ShipError;
@@ -40,14 +51,12 @@ impl FromStr for Destination {
             return Ok(Self::File(dir.into()));
         }
         if let Some(address) = text.strip_prefix("avro+tcp://") {
-            let (host, port) =
-                address.trim_end_matches('/').rsplit_once(':').ok_or_else(|| error(TCP_FORM))?;
-            let port = port.parse().ok().filter(|port| *port != 0);
-            let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            let plain = (!host.contains([':', '/', '@', '[', ']'])).then_some(host);
-            let host = bracketed.or(plain).filter(|host| !host.is_empty());
-            let (Some(host), Some(port)) = (host, port) else { return Err(error(TCP_FORM)) };
-            return Ok(Self::AvroTcp { host: host.to_owned(), port });
+            let (host, port) = host_and_port(address).ok_or_else(|| error(TCP_FORM))?;
+            return Ok(Self::AvroTcp { host, port });
+        }
+        if let Some(address) = text.strip_prefix("statsd+udp://") {
+            let (host, port) = host_and_port(address).ok_or_else(|| error(UDP_FORM))?;
+            return Ok(Self::StatsdUdp { host, port });
         }
         if text.starts_with("http://") || text.starts_with("https://") {
             let url = Url::parse(text).map_err(|_| error("expected http://HOST[:PORT]/PATH"))?;
@@ -62,15 +71,22 @@ impl FromStr for Destination {
     }
 }
 
+fn host_and_port(address: &str) -> Option<(String, u16)> {
+    let (host, port) = address.trim_end_matches('/').rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let plain = (!host.contains([':', '/', '@', '[', ']'])).then_some(host);
+    let host = bracketed.or(plain).filter(|host| !host.is_empty())?;
+    Some((host.to_owned(), port))
+}
+
 /// The URL without its query, which may hold a key.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(dir) => write!(f, "file:{}", dir.display()),
-            Self::AvroTcp { host, port } if host.contains(':') => {
-                write!(f, "avro+tcp://[{host}]:{port}")
-            }
-            Self::AvroTcp { host, port } => write!(f, "avro+tcp://{host}:{port}"),
+            Self::AvroTcp { host, port } => write!(f, "avro+tcp://{}:{port}", bracket(host)),
+            Self::StatsdUdp { host, port } => write!(f, "statsd+udp://{}:{port}", bracket(host)),
             Self::Http(url) => {
                 let mut url = url.clone();
                 url.set_query(None);
@@ -79,6 +95,11 @@ impl fmt::Display for Destination {
             }
         }
     }
+}
+
+/// A host as a URL writes it.
+fn bracket(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{host}]").into() } else { host.into() }
 }
 
 impl fmt::Debug for Destination {
@@ -187,6 +208,11 @@ pub struct OutputConfig {
     /// Avro over TCP: how many acknowledged bytes are sent again after a connection is lost.
     /// Default 64 KiB, at most 16 MiB.
     pub resend: u64,
+    /// StatsD over UDP: how a line says which container it is of. Default: `KeyPrefix`.
+    pub annotation: Annotation,
+    /// StatsD over UDP: the most bytes of a datagram; only a longer line makes a longer one.
+    /// Default 1432, at most 65507.
+    pub packet_bytes: usize,
     /// Files: what the directory may hold, over that the oldest file goes. Default 1 GiB.
     pub max_bytes: u64,
     /// Files: how many the directory may hold, over that the oldest goes. Default 100,000.
@@ -217,6 +243,8 @@ impl OutputConfig {
             queue_bytes: 1 << 30,
             queue_age: Duration::from_hours(7 * 24),
             resend: 64 << 10,
+            annotation: Annotation::KeyPrefix,
+            packet_bytes: 1432,
             max_bytes: 1 << 30,
             max_files: 100_000,
             rotate_bytes: 64 << 20,
@@ -229,11 +257,16 @@ impl OutputConfig {
     /// Refuses settings that do not go together.
     pub fn check(&self) -> Result<(), ShipError> {
         let stream = matches!(self.destination, Destination::AvroTcp { .. });
+        let lines = matches!(self.destination, Destination::StatsdUdp { .. });
         let flat = self.schema == Schema::Points;
         let problem = if stream && flat {
             "avro+tcp carries schema = \"metric_list\" only"
         } else if stream && self.codec != Codec::Null {
             "avro+tcp carries codec = \"null\" only"
+        } else if lines && !flat {
+            "statsd+udp carries lines as they were received, and no schema"
+        } else if self.packet_bytes == 0 || self.packet_bytes > LONGEST {
+            "packet_bytes must be 1 to 65507"
         } else if flat && self.counters == Counters::Cumulative {
             "counters = \"cumulative\" needs schema = \"metric_list\""
         } else if flat && self.tags == Tags::Dcos {
@@ -274,6 +307,8 @@ mod tests {
             ("avro+tcp://127.0.0.1:8124", "avro+tcp://127.0.0.1:8124"),
             ("avro+tcp://collector.local:8124/", "avro+tcp://collector.local:8124"),
             ("avro+tcp://[::1]:8124", "avro+tcp://[::1]:8124"),
+            ("statsd+udp://metrics.local:8125", "statsd+udp://metrics.local:8125"),
+            ("statsd+udp://[::1]:8125/", "statsd+udp://[::1]:8125"),
             ("http://h/in?key=s3cret", "http://h/in"),
             ("https://h:8443/in", "https://h:8443/in"),
         ] {
@@ -292,6 +327,8 @@ mod tests {
             ("avro+tcp://host:0", "expected avro+tcp://HOST:PORT"),
             ("avro+tcp://:8124", "expected avro+tcp://HOST:PORT"),
             ("avro+tcp://::1:8124", "expected avro+tcp://HOST:PORT"),
+            ("statsd+udp://host", "expected statsd+udp://HOST:PORT"),
+            ("statsd+udp://h/x:1", "expected statsd+udp://HOST:PORT"),
             ("http://", "expected http://HOST"),
             ("http://me:s3cret@host/in", "credentials belong in token_file"),
         ] {
@@ -305,7 +342,8 @@ mod tests {
     fn settings_that_do_not_go_together_are_refused() {
         let of = |url: &str| OutputConfig::new(url.parse().unwrap());
         let (file, tcp, http) = (of("file:d"), of("avro+tcp://h:1"), of("http://h/"));
-        for config in [&file, &tcp, &http] {
+        let udp = of("statsd+udp://h:1");
+        for config in [&file, &tcp, &http, &udp] {
             config.check().unwrap();
         }
         for wrong in [
@@ -314,6 +352,9 @@ mod tests {
             OutputConfig { token_file: Some("t".into()), ..tcp },
             OutputConfig { counters: Counters::Cumulative, ..file.clone() },
             OutputConfig { tags: Tags::Dcos, ..http },
+            OutputConfig { schema: Schema::MetricList, ..udp.clone() },
+            OutputConfig { packet_bytes: 0, ..udp.clone() },
+            OutputConfig { packet_bytes: 65_508, ..udp },
             OutputConfig { queue_bytes: 10, ..file.clone() },
             OutputConfig { queue_age: Duration::ZERO, ..file.clone() },
             OutputConfig { resend: 1 << 30, ..file.clone() },

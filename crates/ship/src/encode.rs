@@ -86,7 +86,8 @@ impl Encoder {
             Schema::MetricList => Records::Lists { tags: config.tags, counters: config.counters },
         };
         let (framing, block_bytes) = match config.destination {
-            Destination::File(_) => (Framing::Block, BLOCK_BYTES),
+            // Lines are not encoded.
+            Destination::File(_) | Destination::StatsdUdp { .. } => (Framing::Block, BLOCK_BYTES),
             Destination::AvroTcp { .. } => (Framing::StreamBlock, STREAM_BLOCK_BYTES),
             Destination::Http(_) => (Framing::File, BLOCK_BYTES),
         };

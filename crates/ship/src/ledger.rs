@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -11,9 +11,12 @@ use crate::sync::lock;
 pub enum DropReason {
     /// A queue was full: the destination, or the encoder, was slower than what came in.
     QueueFull,
-    /// The destination answered that it will never take them.
+    /// The destination answered that it will never take them, or that nobody listens there.
     Refused,
-    /// They cannot be written as a record, or a record of them is larger than the queue.
+    /// StatsD over UDP: no way leads there, or its name has no address that could be used.
+    Unreachable,
+    /// They cannot be written as a record, or a record of them is larger than the queue, or a line
+    /// is longer than a datagram.
     Unencodable,
     /// They waited for longer than `queue_age`.
     QueueAge,
@@ -27,9 +30,10 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order in which they are written.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Refused,
+        Self::Unreachable,
         Self::Unencodable,
         Self::QueueAge,
         Self::Damaged,
@@ -42,6 +46,7 @@ impl DropReason {
         match self {
             Self::QueueFull => "queue_full",
             Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
             Self::Unencodable => "unencodable",
             Self::QueueAge => "queue_age",
             Self::Damaged => "damaged",
@@ -82,18 +87,41 @@ impl Serialize for Dropped {
     }
 }
 
-/// An output's account, in points since start. In every reading
+/// What an output's account counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Values of a flush.
+    Points,
+    /// Lines, as they were received.
+    Lines,
+}
+
+impl Unit {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Points => "points",
+            Self::Lines => "lines",
+        }
+    }
+}
+
+/// An output's account since start, in points, or in lines where it carries these. In every reading
 /// offered = acknowledged + queued + dropped, and no total ever falls.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OutputLedger {
     /// The output.
     pub name: String,
-    /// What the flush handed to it, and what its queue on disk held at the start.
+    /// What is counted: what follows is in this unit.
+    pub unit: Unit,
+    /// What the flush, or the workers, handed to it, and what its queue on disk held at the start.
     pub offered: u64,
     /// Of these, what an earlier process left in the queue.
     pub recovered: u64,
     /// What the destination has: synced to a file, answered with 2xx, or taken by the kernel of the
-    /// TCP peer (TCP has no other acknowledgement). Each point is counted once.
+    /// TCP peer (TCP has no other acknowledgement); of StatsD over UDP, which has none at all, what
+    /// the kernel took to send, unless it said that nobody listens there. Each is counted once.
     pub acknowledged: u64,
     /// What waits: to be encoded, to be sent, or for an answer. After a stop: what is kept on disk.
     pub queued: u64,
@@ -160,6 +188,7 @@ impl Account {
     pub(crate) fn new(name: String, up: bool) -> Self {
         let ledger = OutputLedger {
             name,
+            unit: Unit::Points,
             offered: 0,
             recovered: 0,
             acknowledged: 0,
@@ -183,6 +212,13 @@ impl Account {
             disk_told: Told::default(),
         };
         Self { state: Mutex::new(state) }
+    }
+
+    /// The same account, of lines.
+    pub(crate) fn of_lines(mut self) -> Self {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.ledger.unit = Unit::Lines;
+        self
     }
 
     pub(crate) fn ledger(&self) -> OutputLedger {
@@ -348,8 +384,8 @@ mod tests {
         account.retry("connection refused");
         let written = serde_json::to_string(&account.ledger()).unwrap();
         let expected = concat!(
-            r#"{"name":"o","offered":10,"recovered":0,"acknowledged":4,"queued":5,"#,
-            r#""dropped":{"queue_full":0,"refused":1,"unencodable":0,"queue_age":0,"damaged":0,"#,
+            r#"{"name":"o","unit":"points","offered":10,"recovered":0,"acknowledged":4,"queued":5,"#,
+            r#""dropped":{"queue_full":0,"refused":1,"unreachable":0,"unencodable":0,"queue_age":0,"damaged":0,"#,
             r#""write_failed":0,"shutdown":0},"retries":1,"last_error":"connection refused","#,
             r#""removed_files":0,"resent":0,"queue_bytes":0,"queue_degraded":false,"#,
             r#""damaged_records":0,"newer_files":0}"#

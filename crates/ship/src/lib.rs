@@ -10,6 +10,11 @@
 //!                               v  |
 //!                               disk: segments, a thread
 //! ```
+//! A relay to another StatsD server takes no batches but the workers' lines:
+//! ```text
+//!  worker -> Inlet -> annotation, packets -> UDP
+//!            a ring    a thread
+//! ```
 //! No output waits for another. What cannot be carried is dropped where it stands, and the output's
 //! [`OutputLedger`] says how much and why: offered = acknowledged + queued + dropped, always.
 #![deny(unsafe_code)] // but for one ioctl, in src/sys.rs
@@ -24,6 +29,8 @@ mod lanes;
 mod outlet;
 mod queue;
 mod sink;
+
+mod relay;
 
 mod disk;
 pub mod segment;
@@ -41,5 +48,6 @@ mod sys;
 pub use config::{Codec, Counters, Destination, Durability, OutputConfig, Retry, Schema, Tags};
 pub use encode::encode;
 pub use error::ShipError;
-pub use ledger::{DropReason, Dropped, OutputLedger};
+pub use ledger::{DropReason, Dropped, OutputLedger, Unit};
 pub use outputs::{Kept, Outputs};
+pub use relay::{Annotation, Inlet, Surroundings};

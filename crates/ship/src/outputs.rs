@@ -17,6 +17,7 @@ use crate::lanes::Lanes;
 use crate::ledger::Account;
 use crate::outlet::Outlet;
 use crate::queue::Queue;
+use crate::relay::{Inlet, Relay, Surroundings};
 use crate::sink::file::FileSink;
 use crate::sink::http::{self, HttpSink};
 use crate::sink::tcp::TcpSink;
@@ -69,7 +70,8 @@ struct Output {
     /// The directory that is its own.
     dir: Option<PathBuf>,
     account: Arc<Account>,
-    inbox: Arc<Inbox>,
+    /// None of a relay, which takes no batches.
+    inbox: Option<Arc<Inbox>>,
     carrier: Carrier,
     // Disconnected when all that works for it has ended.
     ended: Mutex<Receiver<Infallible>>,
@@ -80,6 +82,7 @@ struct Output {
 enum Carrier {
     File(Arc<Queue>),
     Network(Arc<Lanes>, AbortHandle),
+    Relay(Relay),
 }
 
 impl Outputs {
@@ -137,7 +140,7 @@ impl Outputs {
         if let Carrier::Network(lanes, _) = &removed.carrier {
             lanes.drain();
         }
-        removed.inbox.close();
+        removed.close();
         Some(removed.end(grace))
     }
 
@@ -146,14 +149,35 @@ impl Outputs {
     pub fn offer(&self, batch: &Arc<Batch>) {
         let mut patience = lock(&self.patience);
         for output in self.running().iter() {
-            output.inbox.offer(batch, &mut patience);
+            if let Some(inbox) = &output.inbox {
+                inbox.offer(batch, &mut patience);
+            }
         }
+    }
+
+    /// Starts the relays that were not started yet, so that they take lines: for each of so many
+    /// workers the inlets that it is to put what it keeps into. `around` is asked by their threads.
+    pub fn start_relays(
+        &self,
+        workers: usize,
+        around: &Surroundings,
+    ) -> Result<Vec<Vec<Inlet>>, ShipError> {
+        let mut of_workers: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+        for output in self.running().iter() {
+            if let Carrier::Relay(relay) = &output.carrier {
+                let inlets = relay.start(workers, around, &self.ground.runtime)?;
+                of_workers.iter_mut().zip(inlets).for_each(|(of, inlet)| of.push(inlet));
+            }
+        }
+        Ok(of_workers)
     }
 
     /// Ends a flush, or what leaves on its own: what was offered since the last end goes out.
     pub fn end_flush(&self) {
         for output in self.running().iter() {
-            output.inbox.end_flush();
+            if let Some(inbox) = &output.inbox {
+                inbox.end_flush();
+            }
         }
         *lock(&self.patience) = PATIENCE;
     }
@@ -176,7 +200,7 @@ impl Outputs {
         let begun = Instant::now();
         let running = self.running();
         for output in running.iter() {
-            output.inbox.close();
+            output.close();
         }
         for output in running.iter() {
             output.end(grace.saturating_sub(begun.elapsed()));
@@ -227,9 +251,12 @@ fn absolute(dir: &Path) -> PathBuf {
 impl Output {
     fn start(config: &OutputConfig, ground: &Ground) -> Result<Self, ShipError> {
         let name = config.name();
-        let connects = matches!(config.destination, Destination::AvroTcp { .. });
-        let account = Arc::new(Account::new(name.clone(), !connects));
-        let inbox = Arc::new(Inbox::new(INBOX_POINTS, Arc::clone(&account)));
+        let account = match config.destination {
+            Destination::File(_) | Destination::Http(_) => Account::new(name.clone(), true),
+            Destination::AvroTcp { .. } => Account::new(name.clone(), false),
+            Destination::StatsdUdp { .. } => Account::new(name.clone(), false).of_lines(),
+        };
+        let account = Arc::new(account);
         let (running, ended) = mpsc::channel();
         let retry = config.retry;
         let (dir, carrier) = match config.destination.clone() {
@@ -254,14 +281,20 @@ impl Output {
                 let sink = HttpSink { client, url, token_file, retry, lanes: from, account };
                 (dir, start_sink(sink.run(), ground, &lanes, running))
             }
+            Destination::StatsdUdp { host, port } => {
+                let relay = Relay::new(config, (host, port), Arc::clone(&account), running);
+                (None, Carrier::Relay(relay))
+            }
         };
-        let outlet = match &carrier {
-            Carrier::File(queue) => Outlet::Files(Arc::clone(queue)),
-            Carrier::Network(lanes, _) => Outlet::Network(Arc::clone(lanes)),
+        let inbox = match &carrier {
+            Carrier::File(queue) => {
+                Some(start_encoder(config, ground, &account, Outlet::Files(Arc::clone(queue)))?)
+            }
+            Carrier::Network(lanes, _) => {
+                Some(start_encoder(config, ground, &account, Outlet::Network(Arc::clone(lanes)))?)
+            }
+            Carrier::Relay(_) => None,
         };
-        let encoder = Encoder::new(config, &ground.boot_id, Arc::clone(&account), outlet);
-        let batches = Arc::clone(&inbox);
-        start_thread(&name, "encode", move || encoder.run(&batches))?;
         tracing::info!(output = name, destination = %config.destination, "output started");
         Ok(Self { name, dir, account, inbox, carrier, ended: Mutex::new(ended) })
     }
@@ -270,8 +303,20 @@ impl Output {
         let queue_bytes = match &self.carrier {
             Carrier::File(queue) => queue.bytes(),
             Carrier::Network(lanes, _) => lanes.bytes(),
+            // Its lines wait for a tenth of a second.
+            Carrier::Relay(_) => 0,
         };
         OutputLedger { queue_bytes, ..self.account.ledger() }
+    }
+
+    /// Nothing more comes in.
+    fn close(&self) {
+        if let Carrier::Relay(relay) = &self.carrier {
+            relay.close();
+        }
+        if let Some(inbox) = &self.inbox {
+            inbox.close();
+        }
     }
 
     /// Waits this long for all that works for it to end, then gives up what it still has.
@@ -288,8 +333,14 @@ impl Output {
                 task.abort();
                 Kept { points, bytes: lanes.bytes(), lost: 0 }
             }
+            Carrier::Relay(relay) => {
+                relay.close();
+                Kept::default()
+            }
         };
-        self.inbox.abandon();
+        if let Some(inbox) = &self.inbox {
+            inbox.abandon();
+        }
         // It may have ended before.
         let Some(lost) = self.account.close(kept.points) else { return kept };
         let output = &self.name;
@@ -302,6 +353,20 @@ impl Output {
         }
         Kept { lost, ..kept }
     }
+}
+
+/// Starts what turns batches into payloads: where it takes them from.
+fn start_encoder(
+    config: &OutputConfig,
+    ground: &Ground,
+    account: &Arc<Account>,
+    outlet: Outlet,
+) -> Result<Arc<Inbox>, ShipError> {
+    let inbox = Arc::new(Inbox::new(INBOX_POINTS, Arc::clone(account)));
+    let encoder = Encoder::new(config, &ground.boot_id, Arc::clone(account), outlet);
+    let batches = Arc::clone(&inbox);
+    start_thread(&config.name(), "encode", move || encoder.run(&batches))?;
+    Ok(inbox)
 }
 
 /// Where the queue is kept on disk, if it is.

@@ -5,15 +5,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use ship::{Codec, Counters, Destination, Durability, OutputConfig, Schema, ShipError, Tags};
+use ship::{
+    Annotation, Codec, Counters, Destination, Durability, OutputConfig, Schema, ShipError, Tags,
+};
 
-use super::text;
+use super::{Listener, text};
+use crate::own;
 
 /// Where points go, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Output {
-    /// `file:DIR`, `avro+tcp://HOST:PORT`, `http://...` or `https://...`.
+    /// `file:DIR`, `avro+tcp://HOST:PORT`, `http://...`, `https://...` or `statsd+udp://HOST:PORT`.
     #[serde(with = "text::display")]
     pub(crate) url: OutputUrl,
     /// Its name in logs and status. Default: from the URL, made unique.
@@ -35,6 +38,10 @@ pub(crate) struct Output {
     pub(crate) queue_age: Duration,
     #[serde(default = "resend")]
     pub(crate) resend: u64,
+    #[serde(default = "key_prefix")]
+    pub(crate) annotation: Annotation,
+    #[serde(default = "packet_bytes")]
+    pub(crate) packet_bytes: usize,
     #[serde(default = "gibibyte")]
     pub(crate) max_bytes: u64,
     #[serde(default = "rotate_bytes")]
@@ -70,6 +77,14 @@ fn gibibyte() -> u64 {
     1 << 30
 }
 
+fn key_prefix() -> Annotation {
+    Annotation::KeyPrefix
+}
+
+fn packet_bytes() -> usize {
+    1432
+}
+
 fn rotate_bytes() -> u64 {
     64 << 20
 }
@@ -92,6 +107,8 @@ impl Output {
             queue_bytes: gibibyte(),
             queue_age: week(),
             resend: resend(),
+            annotation: key_prefix(),
+            packet_bytes: packet_bytes(),
             max_bytes: gibibyte(),
             rotate_bytes: rotate_bytes(),
             rotate_age: rotate_age(),
@@ -112,6 +129,8 @@ impl Output {
             queue_bytes: self.queue_bytes,
             queue_age: self.queue_age,
             resend: self.resend,
+            annotation: self.annotation,
+            packet_bytes: self.packet_bytes,
             max_bytes: self.max_bytes,
             rotate_bytes: self.rotate_bytes,
             rotate_age: self.rotate_age,
@@ -133,7 +152,13 @@ impl Output {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self, listeners: &[Listener]) -> Result<(), String> {
+        if let Destination::StatsdUdp { host, port } = &self.url.destination
+            && let Some(own) = listeners.iter().find(|it| own::is_plainly((host, *port), &it.url))
+        {
+            let (url, own) = (&self.url, &own.url);
+            return Err(format!("output {url}: what it sends would come back to listener {own}"));
+        }
         self.to_ship().check().map_err(|error| error.to_string())
     }
 }
@@ -156,7 +181,9 @@ impl OutputUrl {
     fn short_name(&self) -> String {
         match &self.destination {
             Destination::File(_) => "file".to_owned(),
-            Destination::AvroTcp { host, port } => format!("{host}:{port}"),
+            Destination::AvroTcp { host, port } | Destination::StatsdUdp { host, port } => {
+                format!("{host}:{port}")
+            }
             Destination::Http(url) => url.host_str().unwrap_or("http").to_owned(),
         }
     }

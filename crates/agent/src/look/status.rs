@@ -160,6 +160,9 @@ fn outputs(status: &Value) -> String {
         let [offered, acknowledged, queued, retries] =
             offered.map(|path| grouped(number(of, path)));
         let mut name = text(of, "/name");
+        if of["unit"] == "lines" {
+            name.push_str(", in lines");
+        }
         let last_error = text(of, "/last_error");
         if !last_error.is_empty() {
             let _ = write!(name, ": {last_error}"); // writing to a String cannot fail

@@ -8,11 +8,13 @@ use metric::{
     Dimensions, Note, Notes, Origin, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source,
     Tag,
 };
+use ship::Inlet;
 use statsd::{Measured, Skim};
 
 use super::account::{Accounts, Ended, SourceAccount, SourceNotes};
 use super::complaints::{Complaints, Trouble};
 use super::peers::Peers;
+use super::relays::Relays;
 use super::tenants::Tenants;
 use crate::claims::Claims;
 use crate::ends::Now;
@@ -34,6 +36,7 @@ pub(super) struct Reader {
     // Sources whose terms are to be looked up anew.
     unsettled: Vec<Arc<Source>>,
     complaints: Complaints,
+    relays: Relays,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
@@ -84,9 +87,15 @@ impl Reader {
             claimed: Vec::new(),
             unsettled: Vec::new(),
             complaints,
+            relays: Relays::default(),
             ended: Ended::default(),
             flush,
         }
+    }
+
+    /// From now on lines of which a sample is kept are put in there too.
+    pub(super) fn relay_to(&mut self, inlets: Vec<Inlet>) {
+        self.relays = Relays::to(inlets);
     }
 
     pub(super) fn on(&mut self, event: Event<'_>) {
@@ -255,6 +264,7 @@ impl Reader {
             }
         }
         self.shard.counts_mut(index).received += received;
+        self.relays.end_batch();
     }
 
     // A datagram that is over its source's share of bytes: its samples are counted, no more.
@@ -291,7 +301,7 @@ impl Reader {
         let plain = measured.filter(|measured| measured.timestamp.is_none());
         match (skim, plain) {
             (Some(skim), Some(measured)) => {
-                if !self.add_known(&skim, &measured, via) && !self.drop_known(&skim, via) {
+                if !self.add_known(line, &skim, &measured, via) && !self.drop_known(&skim, via) {
                     self.read_in_full(line, Some(&skim), via);
                 }
             }
@@ -300,7 +310,13 @@ impl Reader {
     }
 
     // Whether the line's bytes were known.
-    fn add_known(&mut self, skim: &Skim<'_>, measured: &Measured<'_>, via: Via<'_>) -> bool {
+    fn add_known(
+        &mut self,
+        line: &[u8],
+        skim: &Skim<'_>,
+        measured: &Measured<'_>,
+        via: Via<'_>,
+    ) -> bool {
         let Some(known) = self.shard.recall(via.index, &skim.spelling) else { return false };
         let measure = match measured.value {
             statsd::Measure::Number(value) => {
@@ -312,6 +328,7 @@ impl Reader {
         let counts = self.shard.counts_mut(known.source());
         counts.received.samples += 1;
         counts.note(known.notes().union(measured.notes).union(notes));
+        self.relays.put(&self.shard, known.source(), line);
         true
     }
 
@@ -369,12 +386,12 @@ impl Reader {
             spelling,
             notes: reading.spelling_notes().union(clash),
         });
-        let mut kept = is_other;
+        let mut is_aggregated = false;
         let mut notes = reading.notes().union(clash);
         for sample in samples() {
             match self.shard.record(index, &sample, remember.as_ref()) {
                 Recorded::Aggregated(of_it) => {
-                    kept = true;
+                    is_aggregated = true;
                     notes = notes.union(of_it);
                 }
                 Recorded::OverSeriesLimit => {
@@ -384,8 +401,11 @@ impl Reader {
             }
         }
         // A note tells of something that was kept.
-        if kept {
+        if is_aggregated || is_other {
             self.shard.counts_mut(index).note(notes);
+        }
+        if is_aggregated {
+            self.relays.put(&self.shard, index, line);
         }
     }
 

@@ -16,6 +16,7 @@ mod outputs;
 mod program;
 mod prometheus;
 mod queue;
+mod relay;
 mod resources;
 mod restarts;
 mod rules;

@@ -33,6 +33,7 @@ fn status(sources: usize) -> Status {
         waiting: 0,
         outputs: vec![OutputStatus {
             name: "file".into(),
+            unit: "points",
             offered: 0,
             recovered: 0,
             acknowledged: 0,
