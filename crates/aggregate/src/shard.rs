@@ -24,8 +24,8 @@ use crate::slot::Slot;
 use crate::total::TotalSeries;
 use account::Account;
 use index::{Index, Target};
-pub use memo::{Recalled, Remember};
 use roster::{Block, Roster, Series};
+pub use memo::{Recalled, Remember, Sought};
 use spellings::Spellings;
 use tidy::Tidy;
 

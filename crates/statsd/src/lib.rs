@@ -25,15 +25,17 @@ mod lossy;
 mod name;
 mod number;
 mod pieces;
+mod scan;
 mod sections;
 mod tags;
 mod values;
+mod words;
 
 mod skim;
 mod write;
 
-pub use framing::{LONGEST_LINE, StreamLine, StreamLines, lines, split_cut};
 pub use line::{count, read};
+pub use framing::{LONGEST_LINE, Lines, StreamLine, StreamLines, lines, split_cut};
 pub use reading::{Check, Event, Reading, Reject, shown};
 pub use skim::{Measure, Measured, Skim, skim};
 pub use write::{Unwritable, write};

@@ -23,6 +23,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// Cuts a text at the first separator; without one there is nothing behind it.
+#[inline]
 pub(crate) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match memchr(separator, text) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -31,6 +32,7 @@ pub(crate) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
 }
 
 /// As [`cut`], for what is mostly a few bytes long: a call of memchr costs more than they do.
+#[inline]
 pub(crate) fn cut_near(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|byte| *byte == separator) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),

@@ -16,6 +16,14 @@ pub struct Recalled {
     notes: Notes,
 }
 
+/// A search for a line's series that was begun: see [`Shard::seek`].
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    hash: u64,
+    /// What the index has under that hash first, if it was looked at: nearly always it.
+    guess: Option<Target>,
+}
+
 /// A spelling that a shard is to remember.
 #[derive(Clone, Copy, Debug)]
 pub struct Remember<'a> {
@@ -47,32 +55,66 @@ impl Recalled {
 impl Shard {
     /// The series that a line is of, if it came through the socket of `via` and one that is spelled
     /// so was remembered.
-    // Hot path: runs once per line.
+    #[inline]
     pub fn recall(&self, via: SourceIndex, spelling: &Spelling<'_>) -> Option<Recalled> {
-        self.recall_by_hash(self.hash(via.serial, spelling), via, spelling)
+        self.recall_sought(self.seek(via, spelling), via, spelling)
     }
 
+    /// Begins to recall, as far as no memory is needed but the line's.
+    ///
+    /// Where many lines are at hand, all are sought before [`Shard::reach`] fetches what they need
+    /// and the first is recalled.
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn seek(&self, via: SourceIndex, spelling: &Spelling<'_>) -> Sought {
+        Sought { hash: self.hash(via.serial, spelling), guess: None }
+    }
+
+    /// The series that a line is of, as [`Shard::recall`].
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn recall_sought(
+        &self,
+        sought: Sought,
+        via: SourceIndex,
+        spelling: &Spelling<'_>,
+    ) -> Option<Recalled> {
+        let guess = sought.guess.or_else(|| self.index.first(sought.hash))?;
+        self.recall_target(guess, via, spelling)
+            .or_else(|| self.recall_by_hash(sought.hash, via, spelling))
+    }
+
+    // Two spellings with one hash, or a series that nobody has spelled plainly yet.
+    #[cold]
     fn recall_by_hash(
         &self,
         hash: u64,
         via: SourceIndex,
         spelling: &Spelling<'_>,
     ) -> Option<Recalled> {
-        let kind = spelling.kind;
-        let own = |slot, is: fn(&Series, &Spelling<'_>) -> bool| {
-            let (source, series) = self.roster.get(slot)?;
-            (source == via.index && is(series, spelling)).then_some(Recalled {
-                slot,
-                source: via,
-                kind,
-                notes: Notes::NONE,
-            })
+        self.index.find(hash, |target| self.recall_target(target, via, spelling))
+    }
+
+    // Hot path: runs once per line.
+    #[inline]
+    fn recall_target(
+        &self,
+        target: Target,
+        via: SourceIndex,
+        spelling: &Spelling<'_>,
+    ) -> Option<Recalled> {
+        let (slot, is_it): (Slot, fn(&Series, &Spelling<'_>) -> bool) = match target {
+            Target::Plain(slot) => (slot, Series::is_plain),
+            Target::Ordered(slot) => (slot, Series::is_ordered),
+            Target::Stored(number) => return self.recall_stored(number, via, spelling),
+            Target::Series(_) => return None,
         };
-        self.index.find(hash, |target| match target {
-            Target::Plain(slot) => own(slot, Series::is_plain),
-            Target::Ordered(slot) => own(slot, Series::is_ordered),
-            Target::Stored(number) => self.recall_stored(number, via, spelling),
-            Target::Series(_) => None,
+        let (source, series) = self.roster.get(slot)?;
+        (source == via.index && is_it(series, spelling)).then_some(Recalled {
+            slot,
+            source: via,
+            kind: spelling.kind,
+            notes: Notes::NONE,
         })
     }
 
@@ -93,6 +135,7 @@ impl Shard {
 
     /// Adds one measure to a recalled series. The notes are to be counted with those of its line.
     // Hot path: runs once per value.
+    #[inline]
     pub fn add(&mut self, recalled: Recalled, measure: Measure<'_>) -> Notes {
         self.accounts[recalled.source.get()].counts.aggregated += 1;
         self.put(recalled.slot, recalled.source.index, recalled.kind, measure)
