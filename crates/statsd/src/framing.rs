@@ -2,7 +2,7 @@ use std::io::{self, BufRead};
 
 use memchr::{memchr, memrchr};
 
-use crate::pieces;
+use crate::scan::find;
 
 /// The longest line of a stream or a file, in bytes, before anything is stripped from it. Those of
 /// a datagram are never longer.
@@ -11,14 +11,15 @@ pub const LONGEST_LINE: usize = 65_535;
 /// The lines of a datagram: split at line feeds, white space stripped from their ends, empty ones
 /// left out.
 pub fn lines(bytes: &[u8]) -> Lines<'_> {
-    Lines { rest: Some(bytes) }
+    Lines { bytes, at: 0 }
 }
 
 /// See [`lines`].
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
-    // `None` behind the last line.
-    rest: Option<&'a [u8]>,
+    bytes: &'a [u8],
+    // Where the next line begins; behind the last one it is behind the end.
+    at: usize,
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -27,14 +28,15 @@ impl<'a> Iterator for Lines<'a> {
     // Hot path: runs once per line.
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        loop {
-            let (line, rest) = pieces::cut(self.rest?, b'\n');
-            self.rest = rest;
-            let line = strip(line);
+        while self.at < self.bytes.len() {
+            let end = find([b'\n'], self.bytes, self.at).unwrap_or(self.bytes.len());
+            let line = strip(&self.bytes[self.at..end]);
+            self.at = end + 1;
             if !line.is_empty() {
                 return Some(line);
             }
         }
+        None
     }
 }
 

@@ -29,7 +29,6 @@ mod scan;
 mod sections;
 mod tags;
 mod values;
-mod words;
 
 mod skim;
 mod write;

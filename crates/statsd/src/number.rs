@@ -5,75 +5,47 @@ use nom::character::complete::one_of;
 use nom::combinator::{all_consuming, opt, recognize};
 use nom::{IResult, Parser};
 
-use crate::scan::word_at;
-use crate::words::{first_place, places, repeat};
-
 // Powers of ten that a float holds exactly.
-const TENS: [f64; 8] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+const TENS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// Reads a decimal number, rounded to the nearest float; always finite.
 // Hot path: runs once per value.
 #[inline]
 pub(crate) fn number(text: &[u8]) -> Result<f64, Reason> {
-    number_at(text, 0, text.len())
-}
-
-/// Reads the number that stands in a line between these places.
-// Hot path: runs once per value.
-#[inline]
-pub(crate) fn number_at(line: &[u8], from: usize, to: usize) -> Result<f64, Reason> {
-    match short_decimal(word_at(line, from), to - from) {
+    match short_decimal(text) {
         Some(value) => Ok(value),
-        None => any_number(&line[from..to]),
+        None => any_number(text),
     }
 }
 
-// The first `len` of a word's bytes, if they are a sign, digits and a point: an integer below 2^53
-// and a power of ten, both exact, so that their quotient is the nearest float.
+// Up to 15 digits with an optional point: an integer below 2^53 and a power of ten, both exact, so
+// that their quotient is the nearest float.
 #[inline]
-fn short_decimal(mut word: u64, mut len: usize) -> Option<f64> {
-    let sign = word as u8;
-    if len > 8 {
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 15 {
         return None;
     }
-    if matches!(sign, b'-' | b'+') {
-        word >>= 8;
-        len = len.saturating_sub(1);
+    let (mut integer, mut point) = (0_u64, None);
+    for (place, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => integer = integer * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() && digits.len() > 1 => point = Some(place),
+            _ => return None,
+        }
     }
-    if len == 0 {
-        return None;
-    }
-    let mut decimals = 0;
-    let points = places(b'.', word) & (u64::MAX >> (64 - 8 * len));
-    if points != 0 {
-        let point = first_place(points);
-        let before = (1 << (8 * point)) - 1;
-        word = word & before | word >> 8 & !before;
-        len -= 1;
-        decimals = len - point;
-    }
-    if len == 0 {
-        return None;
-    }
-    let integer = eight_digits((word ^ repeat(b'0')) << (64 - 8 * len))? as f64;
-    let value = if decimals > 0 { integer / TENS[decimals] } else { integer };
-    Some(if sign == b'-' { -value } else { value })
+    let value = match point {
+        None => integer as f64,
+        Some(point) => integer as f64 / TENS[digits.len() - 1 - point],
+    };
+    Some(if negative { -value } else { value })
 }
 
-// The number of eight digits, each in a byte, the first of them lowest. Neighbours are put together
-// to numbers of two digits, those to numbers of four, and those to the one.
-#[inline]
-fn eight_digits(digits: u64) -> Option<u64> {
-    let above_nine = digits.wrapping_add(repeat(0x7f - 9)) | digits;
-    if above_nine & repeat(0x80) != 0 {
-        return None;
-    }
-    let twos = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
-    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
-}
-
-#[inline(never)]
+#[cold]
 fn any_number(text: &[u8]) -> Result<f64, Reason> {
     if all_consuming(grammar).parse(text).is_err() {
         let word = all_consuming(not_a_number).parse(text).is_ok();

@@ -21,16 +21,6 @@ pub(crate) fn find<const N: usize>(bytes: [u8; N], line: &[u8], from: usize) -> 
     (places != 0).then_some(at + places.trailing_zeros() as usize)
 }
 
-/// Eight bytes of a line from this place on, the first of them lowest; zeros behind its end.
-#[inline]
-pub(crate) fn word_at(line: &[u8], at: usize) -> u64 {
-    if let Some(word) = line.get(at..).and_then(<[u8]>::first_chunk) {
-        return u64::from_le_bytes(*word);
-    }
-    let (last, start) = last_chunk(line);
-    u128::from_le_bytes(last).checked_shr(8 * (at - start) as u32).unwrap_or(0) as u64
-}
-
 // The chunk that ends with the line, and where it begins; of a shorter line all of it and zeros.
 #[inline]
 fn last_chunk(line: &[u8]) -> ([u8; CHUNK], usize) {
@@ -67,10 +57,6 @@ mod tests {
                 assert_eq!(find([b':'], &line, from), colon);
                 assert_eq!(find([b'|'], &line, from), bar);
                 assert_eq!(find([b'|', b':'], &line, from), colon.or(bar));
-                let mut word = [0; 8];
-                let there = &line[from..len.min(from + 8)];
-                word[..there.len()].copy_from_slice(there);
-                assert_eq!(word_at(&line, from), u64::from_le_bytes(word));
             }
         }
     }

@@ -11,9 +11,7 @@ use crate::values;
 pub struct Skim<'a> {
     /// What decides its series, and all its notes but those of [`Measured`].
     pub spelling: Spelling<'a>,
-    line: &'a [u8],
-    // From and up to where in the line its value stands.
-    value: (usize, usize),
+    value: &'a [u8],
     own: Own<'a>,
 }
 
@@ -61,7 +59,12 @@ pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
         return None;
     }
     let bar = find([b'|'], line, colon + 1)?;
-    let kind_end = find([b'|'], line, bar + 1).unwrap_or(line.len());
+    let kind_len = match line[bar + 1..] {
+        [_] | [_, b'|', ..] => 1,
+        [_, _] | [_, _, b'|', ..] => 2,
+        _ => return None,
+    };
+    let kind_end = bar + 1 + kind_len;
     let (kind, meter) = values::kind(&line[bar + 1..kind_end])?;
     let (sections, own) = match line.get(kind_end + 1..) {
         None => ([&b""[..]; 2], Own::default()),
@@ -71,7 +74,7 @@ pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
         Some(_) => Own::among(line, kind_end)?,
     };
     let spelling = Spelling { name, kind, meter, sections };
-    Some(Skim { spelling, line, value: (colon + 1, bar), own })
+    Some(Skim { spelling, value: &line[colon + 1..bar], own })
 }
 
 impl<'a> Own<'a> {
@@ -144,18 +147,17 @@ impl<'a> Skim<'a> {
     #[inline]
     pub fn measure(&self, read_as: ReadAs, now: i64) -> Option<Measured<'a>> {
         let kind = self.spelling.kind;
-        let (from, to) = self.value;
-        let text = self.line.get(from..to)?;
         let value = if kind == Kind::Set {
-            if text.is_empty() || text.len() > 1_024 {
+            if self.value.is_empty() || self.value.len() > 1_024 {
                 return None;
             }
-            Measure::Member(std::str::from_utf8(text).ok()?)
+            Measure::Member(std::str::from_utf8(self.value).ok()?)
         } else {
-            Measure::Number(number::number_at(self.line, from, to).ok()?)
+            Measure::Number(number::number(self.value).ok()?)
         };
         let mut notes = Notes::NONE;
-        let relative = values::is_relative(kind, text, read_as.gauge_sign, self.own.dogstatsd);
+        let relative =
+            values::is_relative(kind, self.value, read_as.gauge_sign, self.own.dogstatsd);
         let rate = values::rate(kind, self.own.rate, &mut notes);
         let timestamp = values::timestamp(kind, relative, self.own.time, now, &mut notes);
         Some(Measured { value, relative, rate, timestamp, notes })

@@ -1,3 +1,5 @@
+use std::hint::black_box;
+
 use metric::{Kind, Notes, Spelling};
 
 use super::index::Target;
@@ -15,6 +17,9 @@ pub struct Recalled {
     kind: Kind,
     notes: Notes,
 }
+
+/// With fewer series it does not pay to fetch what they need in advance.
+const FIT_THE_CACHE: usize = 16_384;
 
 /// A search for a line's series that was begun: see [`Shard::seek`].
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +75,38 @@ impl Shard {
         Sought { hash: self.hash(via.serial, spelling), guess: None }
     }
 
+    /// Whether it pays to [`Shard::reach`].
+    #[inline]
+    pub fn outgrows_the_cache(&self) -> bool {
+        self.series > FIT_THE_CACHE
+    }
+
+    /// Seeks all of these, and fetches what recalling them will need all at once: with many series
+    /// each is a miss of the cache, and so they are waited for together.
+    // Hot path: runs once per group of lines.
+    pub fn seek_all<'a>(
+        &self,
+        wanted: impl Iterator<Item = Option<(SourceIndex, Spelling<'a>)>>,
+        sought: &mut Vec<Option<Sought>>,
+    ) {
+        sought.clear();
+        sought.extend(wanted.map(|it| it.map(|(via, spelling)| self.seek(via, &spelling))));
+        for it in sought.iter_mut().flatten() {
+            it.guess = self.index.first(it.hash);
+        }
+        let slot = |it: &Sought| match it.guess? {
+            Target::Series(slot) | Target::Plain(slot) | Target::Ordered(slot) => Some(slot),
+            Target::Stored(number) => Some(self.spellings.get(number)?.slot),
+        };
+        for slot in sought.iter().flatten().filter_map(slot) {
+            black_box(self.roster.get(slot).map(|(_, series)| series.touched));
+            black_box(self.running.is_touched(slot));
+        }
+        for slot in sought.iter().flatten().filter_map(slot) {
+            black_box(self.roster.get(slot).map(|(_, series)| series.key.kind()));
+        }
+    }
+
     /// The series that a line is of, as [`Shard::recall`].
     // Hot path: runs once per line.
     #[inline]
@@ -103,19 +140,22 @@ impl Shard {
         via: SourceIndex,
         spelling: &Spelling<'_>,
     ) -> Option<Recalled> {
-        let (slot, is_it): (Slot, fn(&Series, &Spelling<'_>) -> bool) = match target {
-            Target::Plain(slot) => (slot, Series::is_plain),
-            Target::Ordered(slot) => (slot, Series::is_ordered),
+        let (slot, is_it) = match target {
+            Target::Plain(slot) => (slot, self.is(slot, via, |series| series.is_plain(spelling))),
+            Target::Ordered(slot) => {
+                (slot, self.is(slot, via, |series| series.is_ordered(spelling)))
+            }
             Target::Stored(number) => return self.recall_stored(number, via, spelling),
             Target::Series(_) => return None,
         };
-        let (source, series) = self.roster.get(slot)?;
-        (source == via.index && is_it(series, spelling)).then_some(Recalled {
-            slot,
-            source: via,
-            kind: spelling.kind,
-            notes: Notes::NONE,
-        })
+        let (source, kind) = (via, spelling.kind);
+        is_it.then_some(Recalled { slot, source, kind, notes: Notes::NONE })
+    }
+
+    #[inline]
+    fn is(&self, slot: Slot, via: SourceIndex, is_it: impl FnOnce(&Series) -> bool) -> bool {
+        let series = self.roster.get(slot).filter(|(source, _)| *source == via.index);
+        series.is_some_and(|(_, series)| is_it(series))
     }
 
     fn recall_stored(
