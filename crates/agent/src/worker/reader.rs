@@ -2,12 +2,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use aggregate::{Interval, Measure, Recorded, Remember, Shard, SourceIndex};
+use aggregate::{Interval, Measure, Recorded, Remember, Shard, Sought, SourceIndex};
 use ingest::{Event, SocketKey};
 use metric::{
     Dimensions, Note, Notes, Origin, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source,
     Tag,
 };
+use smallvec::SmallVec;
 use statsd::{Measured, Skim};
 
 use super::account::{Accounts, Ended, SourceAccount, SourceNotes};
@@ -34,6 +35,8 @@ pub(super) struct Reader {
     // Sources whose terms are to be looked up anew.
     unsettled: Vec<Arc<Source>>,
     complaints: Complaints,
+    // Kept for its memory.
+    sought: Vec<Option<Sought>>,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
@@ -66,6 +69,29 @@ struct Via<'a> {
     at: Instant,
 }
 
+/// A line with what a look at it told.
+struct Line<'a> {
+    text: &'a [u8],
+    skim: Option<Skim<'a>>,
+    via: Via<'a>,
+}
+
+/// Lines that were looked at and not yet read.
+enum Ahead<'a> {
+    /// Few series: their memory is near, and each line is read at once.
+    Nothing,
+    Lines(SmallVec<[Line<'a>; AHEAD]>),
+}
+
+/// So many lines wait for their series' memory together.
+const AHEAD: usize = 32;
+
+impl Ahead<'_> {
+    fn of(shard: &Shard) -> Self {
+        if shard.outgrows_the_cache() { Self::Lines(SmallVec::new()) } else { Self::Nothing }
+    }
+}
+
 impl Reader {
     pub(super) fn new(
         shard: Shard,
@@ -84,6 +110,7 @@ impl Reader {
             claimed: Vec::new(),
             unsettled: Vec::new(),
             complaints,
+            sought: Vec::new(),
             ended: Ended::default(),
             flush,
         }
@@ -229,6 +256,7 @@ impl Reader {
             now: now.wall_ms.div_euclid(1000),
             at: now.at,
         };
+        let mut ahead = Ahead::of(&self.shard);
         let mut received = Received::default();
         for packet in packets {
             let via = match packet.sender {
@@ -245,15 +273,16 @@ impl Reader {
             received.bytes += packet.bytes.len() as u64;
             if packet.truncated {
                 let (whole, cut) = statsd::split_cut(packet.bytes);
-                self.read_lines(whole, via);
+                self.read_lines(whole, via, &mut ahead);
                 let counts = self.shard.counts_mut(via.index);
                 counts.truncated += 1;
                 counts.reject(Reason::Truncated, 1);
                 self.complain(via, via.index, Trouble::Rejected(Reason::Truncated), 1, cut);
             } else {
-                self.read_lines(packet.bytes, via);
+                self.read_lines(packet.bytes, via, &mut ahead);
             }
         }
+        self.read_ahead(&mut ahead);
         self.shard.counts_mut(index).received += received;
     }
 
@@ -277,31 +306,63 @@ impl Reader {
         self.complain(via, via.index, Trouble::Throttled, 1, example);
     }
 
-    fn read_lines(&mut self, bytes: &[u8], via: Via<'_>) {
+    // Looks at the lines of a datagram; those ahead are read when they are many enough.
+    fn read_lines<'a>(&mut self, bytes: &'a [u8], via: Via<'a>, ahead: &mut Ahead<'a>) {
         for line in statsd::lines(bytes) {
-            self.read_line(line, via);
+            let line = Line { text: line, skim: statsd::skim(line), via };
+            match ahead {
+                Ahead::Nothing => self.read_line(&line, None),
+                Ahead::Lines(lines) => {
+                    lines.push(line);
+                    if lines.len() == AHEAD {
+                        self.read_ahead(ahead);
+                    }
+                }
+            }
         }
     }
 
+    // Hot path: runs once per group of lines.
+    fn read_ahead(&mut self, ahead: &mut Ahead<'_>) {
+        let Ahead::Lines(lines) = ahead else { return };
+        let mut sought = std::mem::take(&mut self.sought);
+        let wanted = lines.iter().map(|line| Some((line.via.index, line.skim?.spelling)));
+        self.shard.seek_all(wanted, &mut sought);
+        for (line, sought) in lines.drain(..).zip(sought.drain(..)) {
+            self.read_line(&line, sought);
+        }
+        self.sought = sought;
+    }
+
     // Hot path: runs once per line. Known bytes cost one look-up and one addition.
-    fn read_line(&mut self, line: &[u8], via: Via<'_>) {
-        let skim = statsd::skim(line);
+    #[inline]
+    fn read_line(&mut self, line: &Line<'_>, sought: Option<Sought>) {
+        let Line { skim, via, .. } = line;
         let measured = skim.as_ref().and_then(|skim| skim.measure(via.read_as, via.now));
         // A sample with a time of its own is no part of the running interval's series.
         let plain = measured.filter(|measured| measured.timestamp.is_none());
         match (skim, plain) {
             (Some(skim), Some(measured)) => {
-                if !self.add_known(&skim, &measured, via) && !self.drop_known(&skim, via) {
-                    self.read_in_full(line, Some(&skim), via);
+                if !self.add_known(skim, &measured, *via, sought) && !self.drop_known(skim, *via) {
+                    self.read_in_full(line.text, Some(skim), *via);
                 }
             }
-            (None | Some(_), _) => self.read_in_full(line, None, via),
+            (None | Some(_), _) => self.read_in_full(line.text, None, *via),
         }
     }
 
     // Whether the line's bytes were known.
-    fn add_known(&mut self, skim: &Skim<'_>, measured: &Measured<'_>, via: Via<'_>) -> bool {
-        let Some(known) = self.shard.recall(via.index, &skim.spelling) else { return false };
+    #[inline]
+    fn add_known(
+        &mut self,
+        skim: &Skim<'_>,
+        measured: &Measured<'_>,
+        via: Via<'_>,
+        sought: Option<Sought>,
+    ) -> bool {
+        let sought = sought.unwrap_or_else(|| self.shard.seek(via.index, &skim.spelling));
+        let known = self.shard.recall_sought(sought, via.index, &skim.spelling);
+        let Some(known) = known else { return false };
         let measure = match measured.value {
             statsd::Measure::Number(value) => {
                 Measure::Number { value, rate: measured.rate, relative: measured.relative }
