@@ -30,6 +30,7 @@ mod sections;
 mod tags;
 mod values;
 
+mod ordinary;
 mod skim;
 mod write;
 

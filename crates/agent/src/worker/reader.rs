@@ -77,20 +77,14 @@ struct Line<'a> {
 }
 
 /// Lines that were looked at and not yet read.
-enum Ahead<'a> {
-    /// Few series: their memory is near, and each line is read at once.
-    Nothing,
-    Lines(SmallVec<[Line<'a>; AHEAD]>),
+struct Ahead<'a> {
+    lines: SmallVec<[Line<'a>; AHEAD]>,
+    /// With few series their memory is near, and each line is read at once.
+    pays: bool,
 }
 
 /// So many lines wait for their series' memory together.
 const AHEAD: usize = 32;
-
-impl Ahead<'_> {
-    fn of(shard: &Shard) -> Self {
-        if shard.outgrows_the_cache() { Self::Lines(SmallVec::new()) } else { Self::Nothing }
-    }
-}
 
 impl Reader {
     pub(super) fn new(
@@ -256,7 +250,8 @@ impl Reader {
             now: now.wall_ms.div_euclid(1000),
             at: now.at,
         };
-        let mut ahead = Ahead::of(&self.shard);
+        let pays = self.shard.outgrows_the_cache();
+        let mut ahead = Ahead { lines: SmallVec::new(), pays };
         let mut received = Received::default();
         for packet in packets {
             let via = match packet.sender {
@@ -310,21 +305,20 @@ impl Reader {
     fn read_lines<'a>(&mut self, bytes: &'a [u8], via: Via<'a>, ahead: &mut Ahead<'a>) {
         for line in statsd::lines(bytes) {
             let line = Line { text: line, skim: statsd::skim(line), via };
-            match ahead {
-                Ahead::Nothing => self.read_line(&line, None),
-                Ahead::Lines(lines) => {
-                    lines.push(line);
-                    if lines.len() == AHEAD {
-                        self.read_ahead(ahead);
-                    }
-                }
+            if !ahead.pays {
+                self.read_line(&line, None);
+                continue;
+            }
+            ahead.lines.push(line);
+            if ahead.lines.len() == AHEAD {
+                self.read_ahead(ahead);
             }
         }
     }
 
     // Hot path: runs once per group of lines.
     fn read_ahead(&mut self, ahead: &mut Ahead<'_>) {
-        let Ahead::Lines(lines) = ahead else { return };
+        let lines = &mut ahead.lines;
         let mut sought = std::mem::take(&mut self.sought);
         let wanted = lines.iter().map(|line| Some((line.via.index, line.skim?.spelling)));
         self.shard.seek_all(wanted, &mut sought);
