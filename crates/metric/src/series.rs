@@ -1,13 +1,16 @@
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+
+use triomphe::ThinArc;
 
 use crate::{Kind, Tag};
 
 /// What names a series within its source: kind, name and sorted tags, in one shared allocation.
 ///
-/// A clone is another handle to the same bytes.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesKey(Arc<[u8]>);
+/// A clone is another handle to the same bytes, as small as a pointer.
+#[derive(Clone)]
+pub struct SeriesKey(ThinArc<(), u8>);
 
 /// The bytes of a key before those of its tags' lengths.
 const HEAD: usize = 5;
@@ -49,17 +52,17 @@ impl SeriesKey {
 
     /// The key whose bytes [`SeriesKey::write`] wrote.
     pub fn from_written(bytes: &[u8]) -> Self {
-        Self(Arc::from(bytes))
+        Self(ThinArc::from_header_and_slice((), bytes))
     }
 
     /// The bytes that [`SeriesKey::write`] wrote.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.0.slice
     }
 
     /// What its samples mean.
     pub fn kind(&self) -> Kind {
-        Kind::from_code(self.0[0]).expect("a key starts with the code of its kind")
+        Kind::from_code(self.as_bytes()[0]).expect("a key starts with the code of its kind")
     }
 
     /// The metric's name.
@@ -76,7 +79,7 @@ impl SeriesKey {
     // Hot path: runs once per line.
     #[inline]
     pub fn spelled(&self) -> Spelled<'_> {
-        Spelled::in_written(&self.0)
+        Spelled::in_written(self.as_bytes())
     }
 }
 
@@ -166,6 +169,32 @@ impl<'a> Iterator for Tags<'a> {
         let (value, rest) = rest[1..].split_at(value);
         self.0.section = rest;
         Some((text(key), text(value)))
+    }
+}
+
+impl PartialEq for SeriesKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for SeriesKey {}
+
+impl PartialOrd for SeriesKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SeriesKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for SeriesKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

@@ -151,7 +151,7 @@ impl Past {
         for reader in &readers {
             let Some(roll) = rolls.get_mut(reader.shard) else { continue };
             for number in &reader.blocks {
-                let series = roll.block_mut(*number).map(|block| &block.series);
+                let series = roll.block_mut(*number).map(|block| &*block.series);
                 for kept in series.into_iter().flatten().flatten() {
                     if kept.kind == Kind::Counter {
                         self.keep_total(kept, moment, totals_left);
