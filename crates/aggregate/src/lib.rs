@@ -37,5 +37,5 @@ pub use flush::{Ended, Flush, FlushConfig, MOST_AT_ONCE, Merged};
 pub use interval::{Interval, Measure};
 pub use limits::Limits;
 pub use part::Part;
-pub use total::TotalSeries;
 pub use shard::{Recalled, Recorded, Remember, Shard, ShardConfig, Sought, SourceIndex};
+pub use total::TotalSeries;

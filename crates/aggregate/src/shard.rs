@@ -24,8 +24,8 @@ use crate::slot::Slot;
 use crate::total::TotalSeries;
 use account::Account;
 use index::{Index, Target};
-use roster::{Block, Roster, Series};
 pub use memo::{Recalled, Remember, Sought};
+use roster::{Block, Roster, Series};
 use spellings::Spellings;
 use tidy::Tidy;
 

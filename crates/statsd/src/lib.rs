@@ -34,8 +34,8 @@ mod ordinary;
 mod skim;
 mod write;
 
-pub use line::{count, read};
 pub use framing::{LONGEST_LINE, Lines, StreamLine, StreamLines, lines, split_cut};
+pub use line::{count, read};
 pub use reading::{Check, Event, Reading, Reject, shown};
 pub use skim::{Measure, Measured, Skim, skim};
 pub use write::{Unwritable, write};

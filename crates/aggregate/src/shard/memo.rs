@@ -66,19 +66,16 @@ impl Shard {
     }
 
     /// Begins to recall, as far as no memory is needed but the line's.
-    ///
-    /// Where many lines are at hand, all are sought before [`Shard::reach`] fetches what they need
-    /// and the first is recalled.
     // Hot path: runs once per line.
     #[inline]
     pub fn seek(&self, via: SourceIndex, spelling: &Spelling<'_>) -> Sought {
         Sought { hash: self.hash(via.serial, spelling), guess: None }
     }
 
-    /// Whether it pays to [`Shard::reach`].
+    /// Whether its series are so many that it pays to [`Shard::seek_all`].
     #[inline]
     pub fn outgrows_the_cache(&self) -> bool {
-        self.series > FIT_THE_CACHE
+        self.roster.places() > FIT_THE_CACHE
     }
 
     /// Seeks all of these, and fetches what recalling them will need all at once: with many series

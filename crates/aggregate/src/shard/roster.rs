@@ -95,6 +95,12 @@ impl Roster {
         Some(number)
     }
 
+    /// How many series there are, or a few more.
+    #[inline]
+    pub(super) fn places(&self) -> usize {
+        (self.blocks.len() - self.vacant.len()) * BLOCK
+    }
+
     pub(super) fn block(&self, number: u32) -> Option<&Block> {
         self.blocks.get(number as usize)?.as_ref()
     }
