@@ -2,9 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::{
-    Flush, FlushConfig, Interval, Limits, Measure, Remember, Shard, ShardConfig, SourceIndex,
+    Flush, FlushConfig, Interval, Limits, Measure, Remember, Shard, ShardConfig, Sought,
+    SourceIndex,
 };
-use metric::{Batch, Counts, Dimensions, Origin, ReadAs, Source};
+use metric::{Batch, Counts, Dimensions, Origin, ReadAs, Source, Spelling};
+use smallvec::SmallVec;
 use statsd::{Measured, Skim};
 
 /// One source's lines on their way through a shard and its flushes, as a worker and the flush
@@ -19,6 +21,15 @@ pub struct Intake {
     flush: Flush,
     flushes: u32,
     spare: Vec<Interval>,
+    sought: Vec<Option<Sought>>,
+}
+
+/// So many lines are looked at before the first of them is added.
+const AHEAD: usize = 32;
+
+struct Ahead<'a> {
+    line: &'a [u8],
+    skim: Option<Skim<'a>>,
 }
 
 impl Default for Intake {
@@ -28,62 +39,85 @@ impl Default for Intake {
         let mut shard = Shard::new(ShardConfig::default());
         let index = shard.open_source(Arc::clone(&source), Limits::NONE);
         let flush = Flush::new(FlushConfig::default());
-        Self { shard, index, source, flush, flushes: 0, spare: Vec::new() }
+        Self { shard, index, source, flush, flushes: 0, spare: Vec::new(), sought: Vec::new() }
     }
 }
 
 impl Intake {
     /// A shard that knows these lines, at the beginning of an interval. Both of its intervals, the
     /// one that is filled and the one that is merged meanwhile, have the memory that they need.
-    pub fn used_to(lines: &[Vec<u8>]) -> Self {
+    pub fn used_to(datagrams: &[Vec<u8>]) -> Self {
         let mut intake = Self::default();
         for _ in 0..4 {
-            intake.read(lines);
+            intake.read(datagrams);
             let ended = intake.swap();
             intake.merge(ended);
         }
         intake
     }
 
-    /// Reads lines, each a sample or bad.
-    pub fn read(&mut self, lines: &[Vec<u8>]) {
-        for line in lines {
-            self.read_line(line);
+    /// Reads datagrams as a worker reads those of a batch. Returns how many lines were known by
+    /// their bytes.
+    pub fn read(&mut self, datagrams: &[Vec<u8>]) -> usize {
+        let lines = datagrams.iter().flat_map(|datagram| statsd::lines(datagram));
+        let mut known = 0;
+        if !self.shard.outgrows_the_cache() {
+            for line in lines {
+                known += usize::from(self.read_line(line, statsd::skim(line).as_ref(), None));
+            }
+            return known;
         }
+        let mut ahead = SmallVec::new();
+        for line in lines {
+            let skim = statsd::skim(line);
+            ahead.push(Ahead { line, skim });
+            if ahead.len() == AHEAD {
+                known += self.read_group(&mut ahead);
+            }
+        }
+        known + self.read_group(&mut ahead)
     }
 
-    /// Reads one line. Returns whether its bytes were known, so that it cost one look-up and one
-    /// addition.
+    fn read_group(&mut self, ahead: &mut SmallVec<[Ahead<'_>; AHEAD]>) -> usize {
+        let wanted = ahead.iter().map(|it| Some((self.index, it.skim?.spelling)));
+        self.shard.seek_all(wanted, &mut self.sought);
+        let mut known = 0;
+        for (place, Ahead { line, skim }) in ahead.drain(..).enumerate() {
+            let sought = self.sought[place];
+            known += usize::from(self.read_line(line, skim.as_ref(), sought));
+        }
+        known
+    }
+
     #[inline]
-    pub fn read_line(&mut self, line: &[u8]) -> bool {
-        let skim = statsd::skim(line);
-        let measured = skim.as_ref().and_then(|skim| skim.measure(self.source.read_as, 0));
-        let (Some(skim), Some(measured)) = (skim, measured) else {
-            self.read_in_full(line, None);
+    fn read_line(&mut self, line: &[u8], skim: Option<&Skim<'_>>, sought: Option<Sought>) -> bool {
+        let known = skim.and_then(|skim| {
+            let measured = skim.measure(self.source.read_as, 0)?;
+            let sought = sought.unwrap_or_else(|| self.shard.seek(self.index, &skim.spelling));
+            Some((measured, self.shard.recall_sought(sought, self.index, &skim.spelling)?))
+        });
+        let Some((measured, recalled)) = known else {
+            self.read_in_full(line, skim.map(|skim| skim.spelling));
             return false;
         };
-        let Some(known) = self.shard.recall(self.index, &skim.spelling) else {
-            self.read_in_full(line, Some(&skim));
-            return false;
-        };
-        let notes = self.shard.add(known, measure(&measured));
-        let counts = self.shard.counts_mut(known.source());
+        let notes = self.shard.add(recalled, measure(&measured));
+        let counts = self.shard.counts_mut(recalled.source());
         counts.received.samples += 1;
-        counts.note(known.notes().union(measured.notes).union(notes));
+        counts.note(recalled.notes().union(measured.notes).union(notes));
         true
     }
 
     #[cold]
-    fn read_in_full(&mut self, line: &[u8], skim: Option<&Skim<'_>>) {
+    fn read_in_full(&mut self, line: &[u8], spelling: Option<Spelling<'_>>) {
         let reading = statsd::read(line, self.source.read_as, 0);
         let counts = self.counts_mut();
         counts.received.samples += reading.received();
         for reject in reading.rejects() {
             counts.rejected.add(reject.reason, 1);
         }
-        let remember = skim.filter(|_| reading.is_one_sample()).map(|skim| Remember {
+        let remember = spelling.filter(|_| reading.is_one_sample()).map(|spelling| Remember {
             via: self.index,
-            spelling: skim.spelling,
+            spelling,
             notes: reading.spelling_notes(),
         });
         for sample in reading.samples() {

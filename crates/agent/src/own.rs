@@ -53,7 +53,7 @@ impl Own {
     fn new(config: &Config, listeners: &Listeners) -> Self {
         let udp = |url: &ListenUrl| match url {
             ListenUrl::Udp { host, port } => Some((host.clone(), *port)),
-            ListenUrl::Unixgram(_) => None,
+            ListenUrl::Unixgram(_) | ListenUrl::AvroTcp { .. } => None,
         };
         let ports = match &config.containers.ports {
             Ports::Range(ports) => Some(ports.clone()),

@@ -107,39 +107,58 @@ impl Interval {
         room: bool,
     ) -> Added {
         let cell = self.cells.get_mut(slot);
-        let mut added = Added { notes: Notes::NONE, bytes: 0, is_first: !cell.is_touched() };
-        let (value, rate, relative) = match measure {
-            Measure::Number { value, rate, relative } => (value, rate, relative),
-            Measure::Member(member) => {
-                debug_assert_eq!(kind, Kind::Set, "only sets have members");
-                if kind == Kind::Set {
-                    let hash = members::hash(member);
-                    added.bytes = add_member(cell, &mut self.log, hash, room, &mut added.notes);
-                }
-                return added;
-            }
-        };
-        match kind {
-            Kind::Counter => {
-                let sum = if let Cell::Counter(sum) = cell { *sum } else { 0.0 };
+        let mut added = Added { notes: Notes::NONE, bytes: 0, is_first: false };
+        let notes = &mut added.notes;
+        match (kind, measure) {
+            (Kind::Counter, Measure::Number { value, rate, .. }) => {
                 let amount = if rate < 1.0 { value / rate } else { value };
-                *cell = Cell::Counter(hold(sum + amount, &mut added.notes));
-            }
-            Kind::Gauge if relative => {
-                *cell = if let Cell::Level(level) = cell {
-                    Cell::Level(change(*level, value, &mut added.notes))
+                if let Cell::Counter(sum) = cell {
+                    *sum = hold(*sum + amount, notes);
                 } else {
-                    let by = if let Cell::Change(by) = cell { *by } else { 0.0 };
-                    Cell::Change(hold(by + value, &mut added.notes))
-                };
+                    added.is_first = true;
+                    *cell = Cell::Counter(hold(amount, notes));
+                }
             }
-            Kind::Gauge => *cell = Cell::Level(value),
-            Kind::Timer | Kind::Histogram | Kind::Distribution => {
-                added.bytes = add_value(cell, &mut self.log, value, rate, room, &mut added.notes);
+            (Kind::Gauge, Measure::Number { value, relative: false, .. }) => {
+                if let Cell::Level(level) = cell {
+                    *level = value;
+                } else {
+                    added.is_first = !cell.is_touched();
+                    *cell = Cell::Level(value);
+                }
             }
-            Kind::Set => debug_assert!(false, "sets have members"),
+            (Kind::Gauge, Measure::Number { value, relative: true, .. }) => {
+                if let Cell::Level(level) = cell {
+                    *level = change(*level, value, notes);
+                } else if let Cell::Change(by) = cell {
+                    *by = hold(*by + value, notes);
+                } else {
+                    added.is_first = true;
+                    *cell = Cell::Change(value);
+                }
+            }
+            (
+                Kind::Timer | Kind::Histogram | Kind::Distribution,
+                Measure::Number { value, rate, .. },
+            ) => {
+                added.is_first = !cell.is_touched();
+                added.bytes = add_value(cell, &mut self.log, value, rate, room, notes);
+            }
+            (Kind::Set, Measure::Member(member)) => {
+                added.is_first = !cell.is_touched();
+                let hash = members::hash(member);
+                added.bytes = add_member(cell, &mut self.log, hash, room, notes);
+            }
+            (Kind::Set, Measure::Number { .. }) | (_, Measure::Member(_)) => {
+                debug_assert!(false, "sets have members, and nothing else has");
+            }
         }
         added
+    }
+
+    /// Whether it has something of a series.
+    pub(crate) fn is_touched(&self, slot: Slot) -> bool {
+        self.cells.get(slot).is_some_and(Cell::is_touched)
     }
 
     /// Takes what a series of this kind came to, if it was touched.

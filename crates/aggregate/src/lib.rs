@@ -40,6 +40,6 @@ pub use flush::{Ended, Flush, FlushConfig, MOST_AT_ONCE, Merged};
 pub use interval::{Interval, Measure};
 pub use limits::Limits;
 pub use part::Part;
-pub use shard::{Recalled, Recorded, Remember, Shard, ShardConfig, SourceIndex};
+pub use shard::{Recalled, Recorded, Remember, Shard, ShardConfig, Sought, SourceIndex};
 pub use state::{Saved, Stamp, StateError};
 pub use total::TotalSeries;

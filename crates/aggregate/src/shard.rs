@@ -24,7 +24,7 @@ use crate::slot::Slot;
 use crate::total::TotalSeries;
 use account::Account;
 use index::{Index, Target};
-pub use memo::{Recalled, Remember};
+pub use memo::{Recalled, Remember, Sought};
 use roster::{Block, Roster, Series};
 use spellings::Spellings;
 use tidy::Tidy;

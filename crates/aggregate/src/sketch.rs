@@ -1,3 +1,4 @@
+mod bucket;
 mod window;
 
 #[cfg(test)]
@@ -108,9 +109,7 @@ impl Sketch {
         if value == 0.0 {
             self.zero += weight;
         } else {
-            // At scale 6; a power of two is the upper end of its bucket.
-            let index = (value.abs().log2() * 64.0).ceil() as i32 - 1;
-            self.add_to_bucket(value < 0.0, index, weight, room, &mut notes);
+            self.add_to_bucket(value < 0.0, bucket::of(value.abs()), weight, room, &mut notes);
             // A bucket that holds more than a byte tells makes all of its window's wider.
             while !room && self.bytes() > held.max(LEAST_BYTES) {
                 self.coarsen();

@@ -1,13 +1,19 @@
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+
+use triomphe::ThinArc;
 
 use crate::{Kind, Tag};
 
 /// What names a series within its source: kind, name and sorted tags, in one shared allocation.
 ///
-/// A clone is another handle to the same bytes.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesKey(Arc<[u8]>);
+/// A clone is another handle to the same bytes, as small as a pointer.
+#[derive(Clone)]
+pub struct SeriesKey(ThinArc<(), u8>);
+
+/// The bytes of a key before those of its tags' lengths.
+const HEAD: usize = 5;
 
 impl SeriesKey {
     /// The key of these; `tags` are sorted and no two alike, as a [`crate::Sample`]'s are.
@@ -19,20 +25,22 @@ impl SeriesKey {
 
     /// Appends the key's bytes, so that a look-up need not allocate a key.
     ///
-    /// The form is: kind, where the text begins (two bytes, little endian), the lengths of the name
-    /// and of each key and value (one or two bytes each), and the text: name and tags, each as it
-    /// is spelled most plainly, `name#key:value,key:value`. So a line that spells its series in
-    /// this way is compared with the key in one go. A sample's limits keep every length below 4,097.
+    /// The form is: kind, the name's length and where the text begins (two bytes each, little
+    /// endian), the lengths of each key and value (one or two bytes each), and the text: name and
+    /// tags, each as it is spelled most plainly, `name#key:value,key:value`. So a line that spells
+    /// its series in this way is compared with the key as it stands. A sample's limits keep every
+    /// length below 4,097.
     pub fn write(to: &mut Vec<u8>, kind: Kind, name: &str, tags: &[Tag<'_>]) {
         let start = to.len();
-        to.extend_from_slice(&[kind as u8, 0, 0]);
-        write_len(to, name.len());
+        to.extend_from_slice(&[0; HEAD]);
         for tag in tags {
             write_len(to, tag.key.len());
             write_len(to, tag.value.len());
         }
-        let text_at = ((to.len() - start) as u16).to_le_bytes();
-        to[start + 1..start + 3].copy_from_slice(&text_at);
+        let [name_low, name_high] = (name.len() as u16).to_le_bytes();
+        let [text_low, text_high] = ((to.len() - start) as u16).to_le_bytes();
+        let head = [kind as u8, name_low, name_high, text_low, text_high];
+        to[start..start + HEAD].copy_from_slice(&head);
         to.extend_from_slice(name.as_bytes());
         for (i, tag) in tags.iter().enumerate() {
             to.push(if i == 0 { b'#' } else { b',' });
@@ -44,7 +52,7 @@ impl SeriesKey {
 
     /// The key whose bytes [`SeriesKey::write`] wrote.
     pub fn from_written(bytes: &[u8]) -> Self {
-        Self(Arc::from(bytes))
+        Self(ThinArc::from_header_and_slice((), bytes))
     }
 
     /// As [`SeriesKey::from_written`], of bytes that nobody vouches for: `None` unless they are what
@@ -73,12 +81,12 @@ impl SeriesKey {
 
     /// The bytes that [`SeriesKey::write`] wrote.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.0.slice
     }
 
     /// What its samples mean.
     pub fn kind(&self) -> Kind {
-        Kind::from_code(self.0[0]).expect("a key starts with the code of its kind")
+        Kind::from_code(self.as_bytes()[0]).expect("a key starts with the code of its kind")
     }
 
     /// The metric's name.
@@ -95,7 +103,7 @@ impl SeriesKey {
     // Hot path: runs once per line.
     #[inline]
     pub fn spelled(&self) -> Spelled<'_> {
-        Spelled::in_written(&self.0)
+        Spelled::in_written(self.as_bytes())
     }
 }
 
@@ -116,11 +124,13 @@ impl<'a> Spelled<'a> {
     // Hot path: runs once per line.
     #[inline]
     pub fn in_written(written: &'a [u8]) -> Self {
-        let text_at = usize::from(u16::from_le_bytes([written[1], written[2]]));
+        let [_, name_low, name_high, text_low, text_high] =
+            *written.first_chunk::<HEAD>().expect("a key has a head");
+        let text_at = usize::from(u16::from_le_bytes([text_low, text_high]));
         let (head, text) = written.split_at(text_at);
-        let (name, lens) = read_len(&head[3..]);
+        let name = usize::from(u16::from_le_bytes([name_low, name_high]));
         let (name, section) = text.split_at(name);
-        Self { name, section, lens }
+        Self { name, section, lens: &head[HEAD..] }
     }
 
     /// Where each of the tags ends in the section; the first begins at 1, each other one byte after
@@ -189,6 +199,32 @@ impl<'a> Iterator for Tags<'a> {
         let (value, rest) = rest[1..].split_at(value);
         self.0.section = rest;
         Some((text(key), text(value)))
+    }
+}
+
+impl PartialEq for SeriesKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for SeriesKey {}
+
+impl PartialOrd for SeriesKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SeriesKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for SeriesKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

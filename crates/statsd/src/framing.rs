@@ -1,6 +1,8 @@
 use std::io::{self, BufRead};
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
+
+use crate::scan::find;
 
 /// The longest line of a stream or a file, in bytes, before anything is stripped from it. Those of
 /// a datagram are never longer.
@@ -8,16 +10,34 @@ pub const LONGEST_LINE: usize = 65_535;
 
 /// The lines of a datagram: split at line feeds, white space stripped from their ends, empty ones
 /// left out.
-// Hot path: runs once per datagram.
-pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let ends = memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
-    ends.map(move |end| {
-        let line = &bytes[start..end];
-        start = end + 1;
-        strip(line)
-    })
-    .filter(|line| !line.is_empty())
+pub fn lines(bytes: &[u8]) -> Lines<'_> {
+    Lines { bytes, at: 0 }
+}
+
+/// See [`lines`].
+#[derive(Clone, Debug)]
+pub struct Lines<'a> {
+    bytes: &'a [u8],
+    // Where the next line begins; behind the last one it is behind the end.
+    at: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    // Hot path: runs once per line.
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while self.at < self.bytes.len() {
+            let end = find([b'\n'], self.bytes, self.at).unwrap_or(self.bytes.len());
+            let line = strip(&self.bytes[self.at..end]);
+            self.at = end + 1;
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+        None
+    }
 }
 
 /// Splits a datagram that the kernel cut into its whole lines and the line that was cut, which is
@@ -27,7 +47,16 @@ pub fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Strips what may stand at a line's end: space, tab, CR.
+#[inline]
 fn strip(line: &[u8]) -> &[u8] {
+    match line {
+        // None of them is above a space.
+        [.., last] if *last > b' ' => line,
+        _ => strip_white(line),
+    }
+}
+
+fn strip_white(line: &[u8]) -> &[u8] {
     let kept = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
     &line[..kept.map_or(0, |last| last + 1)]
 }

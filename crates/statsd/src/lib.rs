@@ -25,14 +25,16 @@ mod lossy;
 mod name;
 mod number;
 mod pieces;
+mod scan;
 mod sections;
 mod tags;
 mod values;
 
+mod ordinary;
 mod skim;
 mod write;
 
-pub use framing::{LONGEST_LINE, StreamLine, StreamLines, lines, split_cut};
+pub use framing::{LONGEST_LINE, Lines, StreamLine, StreamLines, lines, split_cut};
 pub use line::{count, read};
 pub use reading::{Check, Event, Reading, Reject, shown};
 pub use skim::{Measure, Measured, Skim, skim};

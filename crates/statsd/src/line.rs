@@ -1,13 +1,14 @@
-use memchr::memchr2;
 use metric::{Notes, ReadAs, Reason};
+use smallvec::SmallVec;
 
 use crate::lossy::Decoder;
-use crate::pieces::{cut_near, pieces};
+use crate::pieces::pieces;
 use crate::reading::Reading;
+use crate::scan::find;
 use crate::sections::Sections;
 use crate::skim::skim;
 use crate::values::{self, Common, RawSample};
-use crate::{event, name, tags};
+use crate::{event, name, ordinary, tags};
 
 const LONGEST_NAME: usize = 1_024;
 
@@ -16,15 +17,9 @@ const LONGEST_NAME: usize = 1_024;
 // Hot path where the memo does not know a line: no allocation for an ordinary one.
 pub fn read(line: &[u8], read_as: ReadAs, now: i64) -> Reading<'_> {
     let mut reading = Reading::default();
-    let outcome = if line.starts_with(b"_e{") {
-        event::read_event(line, &mut reading)
-    } else if line.starts_with(b"_sc|") {
-        event::read_check(line, &mut reading)
-    } else {
-        read_metric(line, read_as, now, &mut reading)
-    };
-    if let Err(reason) = outcome {
-        reading = Reading::refused(reason, line);
+    if ordinary::read(line, read_as, now, &mut reading).is_none() {
+        reading = Reading::default();
+        read_any(line, read_as, now, &mut reading);
     }
     reading
 }
@@ -39,35 +34,48 @@ pub fn count(line: &[u8], read_as: ReadAs, now: i64) -> u64 {
     }
 }
 
+/// Reads any line.
+#[inline(never)]
+pub(crate) fn read_any<'a>(line: &'a [u8], read_as: ReadAs, now: i64, reading: &mut Reading<'a>) {
+    let outcome = if line.starts_with(b"_e{") {
+        event::read_event(line, reading)
+    } else if line.starts_with(b"_sc|") {
+        event::read_check(line, reading)
+    } else {
+        read_metric(line, read_as, now, reading)
+    };
+    if let Err(reason) = outcome {
+        reading.refuse(reason, line);
+    }
+}
+
 fn read_metric<'a>(
     line: &'a [u8],
     read_as: ReadAs,
     now: i64,
     reading: &mut Reading<'a>,
 ) -> Result<(), Reason> {
-    let colon = memchr2(b':', b'|', line).filter(|at| line[*at] == b':').ok_or(Reason::NoValue)?;
+    let colon = find([b':', b'|'], line, 0);
+    let colon = colon.filter(|at| line[*at] == b':').ok_or(Reason::NoValue)?;
     let decoder = Decoder::of(line);
     let mut notes = Notes::NONE;
 
     let (name, has_name_tags) =
-        name::read(&line[..colon], read_as.name_tags, &decoder, &mut reading.tags, &mut notes);
-    let Split { mut first, mut further, sections } = split(&line[colon + 1..]);
+        name::read(line, colon, read_as.name_tags, &decoder, &mut reading.tags, &mut notes);
+    let (mut samples, sections) = split(line, colon + 1);
     let mut said = Sections::default();
     for section in sections.into_iter().flat_map(|sections| pieces(sections, b'|')) {
         said.add(section, &decoder, &mut reading.tags, &mut notes);
     }
-    if said.rate.is_some() {
-        further.last_mut().unwrap_or(&mut first).rate = said.rate;
+    if let (Some(rate), Some(last)) = (said.rate, samples.last_mut()) {
+        last.rate = Some(rate);
     }
 
-    if name.is_empty() {
-        return Err(Reason::EmptyName);
-    }
-    if name.len() > LONGEST_NAME {
-        return Err(Reason::TooLong);
+    if !is_a_name(&name) {
+        return Err(if name.is_empty() { Reason::EmptyName } else { Reason::TooLong });
     }
     tags::finish(&mut reading.tags)?;
-    if has_name_tags && values::begins_badly(&first) {
+    if has_name_tags && samples.first().is_some_and(values::begins_badly) {
         return Err(Reason::BadValue);
     }
 
@@ -80,8 +88,7 @@ fn read_metric<'a>(
         dogstatsd: said.dogstatsd,
         decoder,
     };
-    values::read(&first, &common, reading);
-    for sample in &further {
+    for sample in &samples {
         values::read(sample, &common, reading);
     }
     if !reading.parts.is_empty() {
@@ -90,60 +97,62 @@ fn read_metric<'a>(
     Ok(())
 }
 
-/// What follows a line's name.
-struct Split<'a> {
-    first: RawSample<'a>,
-    // No allocation for an ordinary line, which has none.
-    further: Vec<RawSample<'a>>,
-    sections: Option<&'a [u8]>,
+/// Whether a name, its tags taken out, is neither empty nor too long.
+pub(crate) fn is_a_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len())
 }
 
-fn split(text: &[u8]) -> Split<'_> {
-    let (first, mut end) = sample(text);
-    let mut further = Vec::new();
+/// The samples that stand from here on, at least one, and what follows them.
+#[inline]
+fn split(line: &[u8], from: usize) -> (SmallVec<[RawSample<'_>; 1]>, Option<&[u8]>) {
+    let mut samples = SmallVec::new();
+    let mut at = from;
     loop {
+        let (sample, end) = sample(line, at);
+        samples.push(sample);
         match end {
-            End::Line => return Split { first, further, sections: None },
-            End::Sections(sections) => return Split { first, further, sections: Some(sections) },
-            End::Sample(text) => {
-                let (sample, next_end) = sample(text);
-                further.push(sample);
-                end = next_end;
-            }
+            End::Line => return (samples, None),
+            End::Sections(at) => return (samples, Some(&line[at..])),
+            End::Sample(next) => at = next,
         }
     }
 }
 
-/// What follows a sample.
-enum End<'a> {
+/// What follows a sample, and where it begins.
+enum End {
     Line,
-    /// Everything behind the `|`.
-    Sections(&'a [u8]),
-    /// Everything behind the `:`.
-    Sample(&'a [u8]),
+    /// Behind the `|`.
+    Sections(usize),
+    /// Behind the `:`.
+    Sample(usize),
 }
 
 /// Reads off one sample. The first part is values, the second a kind, whatever they look like. A
 /// `:` in the kind part begins the next sample, and so does one in a rate that follows the kind
 /// part directly or behind other rates.
-fn sample(text: &[u8]) -> (RawSample<'_>, End<'_>) {
-    let (values, behind) = cut_near(text, b'|');
-    let mut sample = RawSample { values, kind: None, rate: None, text: values };
-    let Some(behind) = behind else { return (sample, End::Line) };
-    let (kind, mut end) = up_to_separator(behind);
-    sample.kind = Some(kind);
-    sample.text = &text[..values.len() + 1 + kind.len()];
-    while let End::Sections([b'@', rate @ ..]) = end {
-        let rate_and_end = up_to_separator(rate);
-        (sample.rate, end) = (Some(rate_and_end.0), rate_and_end.1);
+#[inline]
+fn sample(line: &[u8], from: usize) -> (RawSample<'_>, End) {
+    let Some(bar) = find([b'|'], line, from) else {
+        let values = &line[from..];
+        return (RawSample { values, kind: None, rate: None, text: values }, End::Line);
+    };
+    let (kind, mut end) = up_to_separator(line, bar + 1);
+    let text = &line[from..bar + 1 + kind.len()];
+    let mut sample = RawSample { values: &line[from..bar], kind: Some(kind), rate: None, text };
+    while let End::Sections(at) = end
+        && line.get(at) == Some(&b'@')
+    {
+        let (rate, behind) = up_to_separator(line, at + 1);
+        (sample.rate, end) = (Some(rate), behind);
     }
     (sample, end)
 }
 
-fn up_to_separator(text: &[u8]) -> (&[u8], End<'_>) {
-    match text.iter().position(|byte| matches!(byte, b'|' | b':')) {
-        Some(at) if text[at] == b':' => (&text[..at], End::Sample(&text[at + 1..])),
-        Some(at) => (&text[..at], End::Sections(&text[at + 1..])),
-        None => (text, End::Line),
+#[inline]
+fn up_to_separator(line: &[u8], from: usize) -> (&[u8], End) {
+    match find([b'|', b':'], line, from) {
+        Some(at) if line[at] == b':' => (&line[from..at], End::Sample(at + 1)),
+        Some(at) => (&line[from..at], End::Sections(at + 1)),
+        None => (&line[from..], End::Line),
     }
 }

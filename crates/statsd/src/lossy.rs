@@ -17,7 +17,13 @@ impl<'a> Decoder<'a> {
         Self { line, well_formed: std::str::from_utf8(line).ok() }
     }
 
+    /// Itself, if there is nothing to replace.
+    pub(crate) fn if_well_formed(self) -> Option<Self> {
+        self.well_formed.map(|_| self)
+    }
+
     /// The text of a part of the line.
+    #[inline]
     pub(crate) fn text(&self, part: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
         match self.well_formed(part) {
             Some(text) => Cow::Borrowed(text),
@@ -26,6 +32,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The text of a part of a line that is well-formed as a whole.
+    #[inline]
     pub(crate) fn well_formed(&self, part: &'a [u8]) -> Option<&'a str> {
         // A part from elsewhere would only be slow: it is compared, not trusted.
         let start = part.as_ptr().addr().wrapping_sub(self.line.as_ptr().addr());

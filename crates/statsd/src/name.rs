@@ -4,20 +4,36 @@ use memchr::memrchr;
 use metric::{Note, Notes};
 
 use crate::lossy::{self, Decoder};
-use crate::pieces::{cut_near, pieces};
+use crate::pieces::{cut, pieces};
+use crate::scan::find;
 use crate::tags::{self, Tags};
 
-/// Reads a name, taking out the tags that stand in it if that is wanted. Tells whether any did.
+/// Reads a line's name, which stands before its first colon, taking out the tags that stand in it if
+/// that is wanted. Tells whether any did.
+#[inline]
 pub(crate) fn read<'a>(
-    text: &'a [u8],
+    line: &'a [u8],
+    colon: usize,
     name_tags: bool,
     decoder: &Decoder<'a>,
     tags: &mut Tags<'a>,
     notes: &mut Notes,
 ) -> (Cow<'a, str>, bool) {
-    let Some(style) = Some(text).filter(|_| name_tags).and_then(style) else {
-        return (decoder.text(text, notes), false);
-    };
+    let text = &line[..colon];
+    if name_tags && find([b'=', b':'], line, 0) < Some(colon) {
+        read_with_tags(text, decoder, tags, notes)
+    } else {
+        (decoder.text(text, notes), false)
+    }
+}
+
+fn read_with_tags<'a>(
+    text: &'a [u8],
+    decoder: &Decoder<'a>,
+    tags: &mut Tags<'a>,
+    notes: &mut Notes,
+) -> (Cow<'a, str>, bool) {
+    let Some(style) = style(text) else { return (decoder.text(text, notes), false) };
     for piece in pieces(style.tags, style.separator) {
         match pair(piece) {
             Some((key, value)) => tags::add(key, value, decoder, tags, notes),
@@ -55,13 +71,13 @@ fn style(name: &[u8]) -> Option<Style<'_>> {
     for open in (0..last_equals).filter(|place| opens(&name[*place])) {
         let inside = open + 1;
         if stop <= open {
-            stop = find(name, inside, |byte| matches!(byte, b',' | b'='));
+            stop = find_by(name, inside, |byte| matches!(byte, b',' | b'='));
         }
         let pair_first = |end: usize| stop < end && name[stop] == b'=' && stop > inside;
         let is_style = match name[open] {
             b'[' => {
                 if close <= open {
-                    close = find(name, inside, |byte| byte == b']');
+                    close = find_by(name, inside, |byte| byte == b']');
                 }
                 let closed = close < name.len();
                 let seen = std::mem::replace(&mut bracket_seen, close) == close;
@@ -94,7 +110,7 @@ fn style(name: &[u8]) -> Option<Style<'_>> {
 }
 
 // Plain loops: hostile pieces are so short that a call of memchr for each would cost more.
-fn find(name: &[u8], from: usize, is_it: impl Fn(u8) -> bool) -> usize {
+fn find_by(name: &[u8], from: usize, is_it: impl Fn(u8) -> bool) -> usize {
     name[from..].iter().position(|byte| is_it(*byte)).map_or(name.len(), |at| from + at)
 }
 
@@ -103,7 +119,7 @@ fn holds_pair(text: &[u8], separator: u8) -> bool {
 }
 
 fn pair(piece: &[u8]) -> Option<(&[u8], &[u8])> {
-    match cut_near(piece, b'=') {
+    match cut(piece, b'=') {
         ([], _) | (_, None) => None,
         (key, Some(value)) => Some((key, value)),
     }
@@ -119,7 +135,7 @@ mod tests {
     fn read(text: &str) -> (String, String, bool) {
         let (mut tags, mut notes) = (Tags::new(), Notes::NONE);
         let decoder = Decoder::of(text.as_bytes());
-        let (name, _) = super::read(text.as_bytes(), true, &decoder, &mut tags, &mut notes);
+        let (name, _) = read_with_tags(text.as_bytes(), &decoder, &mut tags, &mut notes);
         let tags: Vec<_> = tags.iter().map(|Tag { key, value }| format!("{key}={value}")).collect();
         (name.into_owned(), tags.join(" "), notes.contains(Note::BadNameTag))
     }

@@ -11,6 +11,7 @@ const TENS: [f64; 16] =
 
 /// Reads a decimal number, rounded to the nearest float; always finite.
 // Hot path: runs once per value.
+#[inline]
 pub(crate) fn number(text: &[u8]) -> Result<f64, Reason> {
     match short_decimal(text) {
         Some(value) => Ok(value),
@@ -20,6 +21,7 @@ pub(crate) fn number(text: &[u8]) -> Result<f64, Reason> {
 
 // Up to 15 digits with an optional point: an integer below 2^53 and a power of ten, both exact, so
 // that their quotient is the nearest float.
+#[inline]
 fn short_decimal(text: &[u8]) -> Option<f64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -43,6 +45,7 @@ fn short_decimal(text: &[u8]) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
+#[cold]
 fn any_number(text: &[u8]) -> Result<f64, Reason> {
     if all_consuming(grammar).parse(text).is_err() {
         let word = all_consuming(not_a_number).parse(text).is_ok();

@@ -85,11 +85,11 @@ pub struct Check<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// A line that was refused whole.
-    pub(crate) fn refused(reason: Reason, line: &'a [u8]) -> Self {
-        let mut reading = Self::default();
-        reading.rejects.push(Reject { reason, text: line });
-        reading
+    /// Refuses the line whole: nothing else is said of it.
+    #[cold]
+    pub(crate) fn refuse(&mut self, reason: Reason, line: &'a [u8]) {
+        *self = Self::default();
+        self.rejects.push(Reject { reason, text: line });
     }
 
     /// The samples that were kept, in the order of the line.

@@ -75,6 +75,7 @@ impl<'a> Sections<'a> {
     }
 
     /// The container of the last `c:`, without one leading `ci-`; empty is none.
+    #[inline]
     pub(crate) fn container_id(
         &self,
         decoder: &Decoder<'a>,

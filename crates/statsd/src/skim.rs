@@ -1,8 +1,8 @@
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 use metric::{Kind, Notes, ReadAs, Spelling};
 
 use crate::number;
-use crate::pieces::cut_near;
+use crate::scan::find;
 use crate::sections::Section;
 use crate::values;
 
@@ -12,6 +12,12 @@ pub struct Skim<'a> {
     /// What decides its series, and all its notes but those of [`Measured`].
     pub spelling: Spelling<'a>,
     value: &'a [u8],
+    own: Own<'a>,
+}
+
+/// What a line's sections say of it alone, not of its series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Own<'a> {
     rate: Option<&'a [u8]>,
     time: Option<&'a [u8]>,
     dogstatsd: bool,
@@ -45,76 +51,91 @@ pub enum Measure<'a> {
 /// for whatever has several samples, an unknown kind, several rates or times, a lone empty section, or
 /// sections in more than two runs between rate and time.
 // Hot path: runs once per line.
+#[inline]
 pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
-    let colon = memchr2(b':', b'|', line)?;
-    if line[colon] != b':' || colon == 0 || line.starts_with(b"_e{") {
+    let colon = find([b':', b'|'], line, 0)?;
+    let name = &line[..colon];
+    if line[colon] != b':' || name.is_empty() || line.starts_with(b"_e{") {
         return None;
     }
-    let (value, behind) = cut_near(&line[colon + 1..], b'|');
-    let behind = behind?;
-    let (kind_text, _) = cut_near(behind, b'|');
-    let (kind, meter) = values::kind(kind_text)?;
-
-    let mut skim = Skim {
-        spelling: Spelling { name: &line[..colon], kind, meter, sections: [b"", b""] },
-        value,
-        rate: None,
-        time: None,
-        dogstatsd: false,
+    let bar = find([b'|'], line, colon + 1)?;
+    let kind_len = match line[bar + 1..] {
+        [_] | [_, b'|', ..] => 1,
+        [_, _] | [_, _, b'|', ..] => 2,
+        _ => return None,
     };
-    skim.take_sections(&behind[kind_text.len()..])?;
-    Some(skim)
+    let kind_end = bar + 1 + kind_len;
+    let (kind, meter) = values::kind(&line[bar + 1..kind_end])?;
+    let (sections, own) = match line.get(kind_end + 1..) {
+        None => ([&b""[..]; 2], Own::default()),
+        Some(tags @ [b'#', ..]) if find([b'|'], line, kind_end + 1).is_none() => {
+            ([tags, b""], Own { dogstatsd: true, ..Own::default() })
+        }
+        Some(_) => Own::among(line, kind_end)?,
+    };
+    let spelling = Spelling { name, kind, meter, sections };
+    Some(Skim { spelling, value: &line[colon + 1..bar], own })
 }
 
-impl<'a> Skim<'a> {
-    // `text` is empty or begins with the `|` of the first section.
-    fn take_sections(&mut self, text: &'a [u8]) -> Option<()> {
+impl<'a> Own<'a> {
+    // Takes a line's own sections from among all from this `|` on, and leaves the spelling's.
+    #[inline(never)]
+    fn among(line: &'a [u8], from: usize) -> Option<([&'a [u8]; 2], Self)> {
+        let mut own = Self::default();
+        let mut runs = Runs::default();
         // A run begins at the `|` before its first section.
-        let (mut runs, mut run_start, mut at) = (0, 0, 0);
-        while at < text.len() {
-            let start = at + 1;
-            let end = memchr(b'|', &text[start..]).map_or(text.len(), |bar| start + bar);
-            let section = Section::of(&text[start..end]);
-            self.dogstatsd |= section.is_dogstatsd();
-            let own = match section {
-                Section::Rate(rate) => {
-                    // Behind a `:` in it another sample might begin.
-                    if memchr(b':', rate).is_some() {
-                        return None;
-                    }
-                    Some((&mut self.rate, rate))
-                }
-                Section::Time(time) => Some((&mut self.time, time)),
+        let (mut run_start, mut at) = (from, from);
+        while at < line.len() {
+            let end = find([b'|'], line, at + 1).unwrap_or(line.len());
+            let section = Section::of(&line[at + 1..end]);
+            own.dogstatsd |= section.is_dogstatsd();
+            let place = match section {
+                // Behind a `:` in it another sample might begin.
+                Section::Rate(rate) if memchr(b':', rate).is_some() => return None,
+                Section::Rate(rate) => Some((&mut own.rate, rate)),
+                Section::Time(time) => Some((&mut own.time, time)),
                 Section::Tags(_) | Section::Container(_) | Section::Ignored | Section::Unknown => {
                     None
                 }
             };
-            if let Some((place, text_of_it)) = own {
+            if let Some((place, text_of_it)) = place {
                 if place.replace(text_of_it).is_some() {
                     return None;
                 }
-                self.take_run(&mut runs, &text[run_start..at])?;
+                runs.add(&line[run_start..at])?;
                 run_start = end;
             }
             at = end;
         }
-        self.take_run(&mut runs, &text[run_start..at])
+        runs.add(&line[run_start..at])?;
+        Some((runs.sections, own))
     }
+}
 
+/// The sections between those that are a line's own.
+#[derive(Default)]
+struct Runs<'a> {
+    sections: [&'a [u8]; 2],
+    count: usize,
+}
+
+impl<'a> Runs<'a> {
     // `run` is empty, or a `|` and sections.
-    fn take_run(&mut self, runs: &mut usize, run: &'a [u8]) -> Option<()> {
+    fn add(&mut self, run: &'a [u8]) -> Option<()> {
         match run {
-            [] => Some(()),
+            [] => {}
             // One empty section would look like none.
-            [_] => None,
+            [_] => return None,
             [_, sections @ ..] => {
-                *self.spelling.sections.get_mut(*runs)? = sections;
-                *runs += 1;
-                Some(())
+                *self.sections.get_mut(self.count)? = sections;
+                self.count += 1;
             }
         }
+        Some(())
     }
+}
 
+impl<'a> Skim<'a> {
     /// Whether the line adds exactly one to "samples received", kept or refused.
     pub(crate) fn is_one_sample(&self) -> bool {
         self.spelling.kind == Kind::Set || memchr(b':', self.value).is_none()
@@ -123,6 +144,7 @@ impl<'a> Skim<'a> {
     /// Judges what is this line's own. `None` sends the caller to [`crate::read`]: the value is
     /// not one plain good one.
     // Hot path: runs once per line.
+    #[inline]
     pub fn measure(&self, read_as: ReadAs, now: i64) -> Option<Measured<'a>> {
         let kind = self.spelling.kind;
         let value = if kind == Kind::Set {
@@ -134,9 +156,10 @@ impl<'a> Skim<'a> {
             Measure::Number(number::number(self.value).ok()?)
         };
         let mut notes = Notes::NONE;
-        let relative = values::is_relative(kind, self.value, read_as.gauge_sign, self.dogstatsd);
-        let rate = values::rate(kind, self.rate, &mut notes);
-        let timestamp = values::timestamp(kind, relative, self.time, now, &mut notes);
+        let relative =
+            values::is_relative(kind, self.value, read_as.gauge_sign, self.own.dogstatsd);
+        let rate = values::rate(kind, self.own.rate, &mut notes);
+        let timestamp = values::timestamp(kind, relative, self.own.time, now, &mut notes);
         Some(Measured { value, relative, rate, timestamp, notes })
     }
 }

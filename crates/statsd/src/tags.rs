@@ -2,7 +2,7 @@ use metric::{Note, Notes, Reason, Tag};
 use smallvec::SmallVec;
 
 use crate::lossy::Decoder;
-use crate::pieces::{cut_near, pieces};
+use crate::scan::find;
 
 pub(crate) type Tags<'a> = SmallVec<[Tag<'a>; 4]>;
 
@@ -16,13 +16,25 @@ pub(crate) fn add_section<'a>(
     tags: &mut Tags<'a>,
     notes: &mut Notes,
 ) {
-    for piece in pieces(text, b',') {
-        let (key, value) = cut_near(piece, b':');
-        if key.is_empty() {
+    let well_formed = decoder.well_formed(text);
+    let mut start = 0;
+    loop {
+        let key_end = find([b':', b','], text, start).unwrap_or(text.len());
+        let (value_start, end) = match text.get(key_end) {
+            Some(b':') => (key_end + 1, find([b','], text, key_end + 1).unwrap_or(text.len())),
+            Some(_) | None => (key_end, key_end),
+        };
+        if start == key_end {
             notes.insert(Note::EmptyTag);
+        } else if let Some(text) = well_formed {
+            tags.push(Tag::new(&text[start..key_end], &text[value_start..end]));
         } else {
-            add(key, value.unwrap_or_default(), decoder, tags, notes);
+            add(&text[start..key_end], &text[value_start..end], decoder, tags, notes);
         }
+        if end == text.len() {
+            return;
+        }
+        start = end + 1;
     }
 }
 
@@ -34,14 +46,16 @@ pub(crate) fn add<'a>(
     tags: &mut Tags<'a>,
     notes: &mut Notes,
 ) {
-    match (decoder.well_formed(key), decoder.well_formed(value)) {
-        (Some(key), Some(value)) => tags.push(Tag::new(key, value)),
-        _ => tags.push(Tag { key: decoder.text(key, notes), value: decoder.text(value, notes) }),
-    }
+    tags.push(Tag { key: decoder.text(key, notes), value: decoder.text(value, notes) });
 }
 
 /// Brings the tags in their order, removes exact duplicates, and judges what is left.
+#[inline]
 pub(crate) fn finish(tags: &mut Tags<'_>) -> Result<(), Reason> {
+    if tags.is_empty() { Ok(()) } else { finish_some(tags) }
+}
+
+fn finish_some(tags: &mut Tags<'_>) -> Result<(), Reason> {
     if !tags.is_sorted_by(|a, b| a < b) {
         tags.sort_unstable();
         tags.dedup();

@@ -32,6 +32,7 @@ pub(crate) struct Common<'a> {
 }
 
 /// A kind part: the kind, and whether it is a meter.
+#[inline]
 pub(crate) fn kind(text: &[u8]) -> Option<(Kind, bool)> {
     Some(match text {
         b"c" => (Kind::Counter, false),
@@ -140,6 +141,7 @@ fn read_numbers<'a>(
 }
 
 /// Whether a gauge's value, given as it is written, is a change.
+#[inline]
 pub(crate) fn is_relative(kind: Kind, item: &[u8], sign: GaugeSign, dogstatsd: bool) -> bool {
     if kind != Kind::Gauge {
         return false;
@@ -152,6 +154,7 @@ pub(crate) fn is_relative(kind: Kind, item: &[u8], sign: GaugeSign, dogstatsd: b
 }
 
 /// The rate in use.
+#[inline]
 pub(crate) fn rate(kind: Kind, written: Option<&[u8]>, notes: &mut Notes) -> f64 {
     let Some(written) = written else { return 1.0 };
     if matches!(kind, Kind::Gauge | Kind::Set) {
@@ -165,6 +168,7 @@ pub(crate) fn rate(kind: Kind, written: Option<&[u8]>, notes: &mut Notes) -> f64
 }
 
 /// The client's own time, if the sample is one that has any and it is believed.
+#[inline]
 pub(crate) fn timestamp(
     kind: Kind,
     relative: bool,

@@ -2,13 +2,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use aggregate::{Interval, Measure, Recorded, Remember, Shard, SourceIndex};
+use aggregate::{Interval, Measure, Recorded, Remember, Shard, Sought, SourceIndex};
 use ingest::{Event, SocketKey};
 use metric::{
     Dimensions, Note, Notes, Origin, Packet, ReadAs, Reason, Received, Sample, SeriesKey, Source,
     Tag,
 };
 use ship::Inlet;
+use smallvec::SmallVec;
 use statsd::{Measured, Skim};
 
 use super::account::{Accounts, Ended, SourceAccount, SourceNotes};
@@ -37,6 +38,8 @@ pub(super) struct Reader {
     unsettled: Vec<Arc<Source>>,
     complaints: Complaints,
     relays: Relays,
+    // Kept for its memory.
+    sought: Vec<Option<Sought>>,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
@@ -69,6 +72,23 @@ struct Via<'a> {
     at: Instant,
 }
 
+/// A line with what a look at it told.
+struct Line<'a> {
+    text: &'a [u8],
+    skim: Option<Skim<'a>>,
+    via: Via<'a>,
+}
+
+/// Lines that were looked at and not yet read.
+struct Ahead<'a> {
+    lines: SmallVec<[Line<'a>; AHEAD]>,
+    /// With few series their memory is near, and each line is read at once.
+    pays: bool,
+}
+
+/// So many lines wait for their series' memory together.
+const AHEAD: usize = 32;
+
 impl Reader {
     pub(super) fn new(
         shard: Shard,
@@ -88,6 +108,7 @@ impl Reader {
             unsettled: Vec::new(),
             complaints,
             relays: Relays::default(),
+            sought: Vec::new(),
             ended: Ended::default(),
             flush,
         }
@@ -238,6 +259,8 @@ impl Reader {
             now: now.wall_ms.div_euclid(1000),
             at: now.at,
         };
+        let pays = self.shard.outgrows_the_cache();
+        let mut ahead = Ahead { lines: SmallVec::new(), pays };
         let mut received = Received::default();
         for packet in packets {
             let via = match packet.sender {
@@ -254,15 +277,16 @@ impl Reader {
             received.bytes += packet.bytes.len() as u64;
             if packet.truncated {
                 let (whole, cut) = statsd::split_cut(packet.bytes);
-                self.read_lines(whole, via);
+                self.read_lines(whole, via, &mut ahead);
                 let counts = self.shard.counts_mut(via.index);
                 counts.truncated += 1;
                 counts.reject(Reason::Truncated, 1);
                 self.complain(via, via.index, Trouble::Rejected(Reason::Truncated), 1, cut);
             } else {
-                self.read_lines(packet.bytes, via);
+                self.read_lines(packet.bytes, via, &mut ahead);
             }
         }
+        self.read_ahead(&mut ahead);
         self.shard.counts_mut(index).received += received;
         self.relays.end_batch();
     }
@@ -287,37 +311,65 @@ impl Reader {
         self.complain(via, via.index, Trouble::Throttled, 1, example);
     }
 
-    fn read_lines(&mut self, bytes: &[u8], via: Via<'_>) {
+    // Looks at the lines of a datagram; those ahead are read when they are many enough.
+    fn read_lines<'a>(&mut self, bytes: &'a [u8], via: Via<'a>, ahead: &mut Ahead<'a>) {
         for line in statsd::lines(bytes) {
-            self.read_line(line, via);
+            let line = Line { text: line, skim: statsd::skim(line), via };
+            if !ahead.pays {
+                self.read_line(&line, None);
+                continue;
+            }
+            ahead.lines.push(line);
+            if ahead.lines.len() == AHEAD {
+                self.read_ahead(ahead);
+            }
         }
     }
 
+    // Hot path: runs once per group of lines.
+    fn read_ahead(&mut self, ahead: &mut Ahead<'_>) {
+        let lines = &mut ahead.lines;
+        let mut sought = std::mem::take(&mut self.sought);
+        let wanted = lines.iter().map(|line| Some((line.via.index, line.skim?.spelling)));
+        self.shard.seek_all(wanted, &mut sought);
+        for (line, sought) in lines.drain(..).zip(sought.drain(..)) {
+            self.read_line(&line, sought);
+        }
+        self.sought = sought;
+    }
+
     // Hot path: runs once per line. Known bytes cost one look-up and one addition.
-    fn read_line(&mut self, line: &[u8], via: Via<'_>) {
-        let skim = statsd::skim(line);
+    #[inline]
+    fn read_line(&mut self, line: &Line<'_>, sought: Option<Sought>) {
+        let Line { skim, via, .. } = line;
         let measured = skim.as_ref().and_then(|skim| skim.measure(via.read_as, via.now));
         // A sample with a time of its own is no part of the running interval's series.
         let plain = measured.filter(|measured| measured.timestamp.is_none());
         match (skim, plain) {
             (Some(skim), Some(measured)) => {
-                if !self.add_known(line, &skim, &measured, via) && !self.drop_known(&skim, via) {
-                    self.read_in_full(line, Some(&skim), via);
+                if !self.add_known(line.text, skim, &measured, *via, sought)
+                    && !self.drop_known(skim, *via)
+                {
+                    self.read_in_full(line.text, Some(skim), *via);
                 }
             }
-            (None | Some(_), _) => self.read_in_full(line, None, via),
+            (None | Some(_), _) => self.read_in_full(line.text, None, *via),
         }
     }
 
     // Whether the line's bytes were known.
+    #[inline]
     fn add_known(
         &mut self,
         line: &[u8],
         skim: &Skim<'_>,
         measured: &Measured<'_>,
         via: Via<'_>,
+        sought: Option<Sought>,
     ) -> bool {
-        let Some(known) = self.shard.recall(via.index, &skim.spelling) else { return false };
+        let sought = sought.unwrap_or_else(|| self.shard.seek(via.index, &skim.spelling));
+        let known = self.shard.recall_sought(sought, via.index, &skim.spelling);
+        let Some(known) = known else { return false };
         let measure = match measured.value {
             statsd::Measure::Number(value) => {
                 Measure::Number { value, rate: measured.rate, relative: measured.relative }

@@ -128,7 +128,7 @@ impl Past {
         for reader in &self.readers {
             let blocks = reader.blocks.iter().filter_map(|it| rolls.get(reader.shard)?.block(*it));
             for Kept { key, value, last, kind, .. } in
-                blocks.flat_map(|block| &block.series).flatten()
+                blocks.flat_map(|block| block.series.iter()).flatten()
             {
                 let (value, age) = (*value, moment.ago(*last));
                 if *kind == Kind::Gauge && moment.has_level(*last) {
@@ -172,7 +172,7 @@ impl Past {
         for reader in &readers {
             let Some(roll) = rolls.get_mut(reader.shard) else { continue };
             for number in &reader.blocks {
-                let series = roll.block_mut(*number).map(|block| &block.series);
+                let series = roll.block_mut(*number).map(|block| &*block.series);
                 for kept in series.into_iter().flatten().flatten() {
                     if kept.kind == Kind::Counter {
                         self.keep_total(kept, moment, totals_left);

@@ -15,19 +15,20 @@ pub(super) struct Kept {
     pub(super) is_told_idle: bool,
 }
 
-const _: () = assert!(size_of::<Option<Kept>>() == 32);
+const _: () = assert!(size_of::<Option<Kept>>() == 24);
 
 /// The series of one source that one block of a shard holds.
 #[derive(Debug)]
 pub(super) struct KeptBlock {
     pub(super) source: usize,
-    pub(super) series: [Option<Kept>; BLOCK],
+    // Apart, so that its size is one that allocators have.
+    pub(super) series: Box<[Option<Kept>; BLOCK]>,
 }
 
 /// A shard's series as the flush side knows them.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    blocks: Vec<Option<Box<KeptBlock>>>,
+    blocks: Vec<Option<KeptBlock>>,
     // Which source each of the shard's indices means.
     sources: Vec<Option<usize>>,
 }
@@ -47,11 +48,11 @@ impl Roll {
     }
 
     pub(super) fn block(&self, number: u32) -> Option<&KeptBlock> {
-        self.blocks.get(number as usize)?.as_deref()
+        self.blocks.get(number as usize)?.as_ref()
     }
 
     pub(super) fn block_mut(&mut self, number: u32) -> Option<&mut KeptBlock> {
-        self.blocks.get_mut(number as usize)?.as_deref_mut()
+        self.blocks.get_mut(number as usize)?.as_mut()
     }
 
     /// Adds a series; tells whether it is the first of its block.
@@ -62,7 +63,7 @@ impl Roll {
         }
         let is_first = self.blocks[number].is_none();
         let block = self.blocks[number]
-            .get_or_insert_with(|| Box::new(KeptBlock { source, series: [const { None }; BLOCK] }));
+            .get_or_insert_with(|| KeptBlock { source, series: Box::new([const { None }; BLOCK]) });
         block.series[slot.place()] = Some(kept);
         is_first
     }

@@ -67,6 +67,10 @@ impl Cells {
         &mut block[slot.place()]
     }
 
+    pub(super) fn get(&self, slot: Slot) -> Option<&Cell> {
+        Some(&self.blocks.get(slot.block())?.as_ref()?[slot.place()])
+    }
+
     /// Takes what a slot has, if it was touched.
     pub(super) fn take(&mut self, slot: Slot) -> Option<Cell> {
         let number = slot.block();

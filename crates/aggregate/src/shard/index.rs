@@ -80,9 +80,16 @@ impl Index {
         (((hash >> 32) * TABLES) >> 32) as usize
     }
 
-    /// What is made of the first target under this hash of which something can be made.
+    /// The first target under this hash.
     // Hot path: runs once per line.
     #[inline]
+    pub(super) fn first(&self, hash: u64) -> Option<Target> {
+        let check = check(hash);
+        let table = &self.tables[Self::table(hash)];
+        table.find(Entry::hash(check), |entry| entry.check == check).map(|entry| entry.target())
+    }
+
+    /// What is made of the first target under this hash of which something can be made.
     pub(super) fn find<T>(
         &self,
         hash: u64,

@@ -1,3 +1,5 @@
+use std::hint::black_box;
+
 use metric::{Kind, Notes, Spelling};
 
 use super::index::Target;
@@ -14,6 +16,17 @@ pub struct Recalled {
     source: SourceIndex,
     kind: Kind,
     notes: Notes,
+}
+
+/// With fewer series it does not pay to fetch what they need in advance.
+const FIT_THE_CACHE: usize = 16_384;
+
+/// A search for a line's series that was begun: see [`Shard::seek`].
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    hash: u64,
+    /// What the index has under that hash first, if it was looked at: nearly always it.
+    guess: Option<Target>,
 }
 
 /// A spelling that a shard is to remember.
@@ -47,33 +60,99 @@ impl Recalled {
 impl Shard {
     /// The series that a line is of, if it came through the socket of `via` and one that is spelled
     /// so was remembered.
-    // Hot path: runs once per line.
+    #[inline]
     pub fn recall(&self, via: SourceIndex, spelling: &Spelling<'_>) -> Option<Recalled> {
-        self.recall_by_hash(self.hash(via.serial, spelling), via, spelling)
+        self.recall_sought(self.seek(via, spelling), via, spelling)
     }
 
+    /// Begins to recall, as far as no memory is needed but the line's.
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn seek(&self, via: SourceIndex, spelling: &Spelling<'_>) -> Sought {
+        Sought { hash: self.hash(via.serial, spelling), guess: None }
+    }
+
+    /// Whether its series are so many that it pays to [`Shard::seek_all`].
+    #[inline]
+    pub fn outgrows_the_cache(&self) -> bool {
+        self.roster.places() > FIT_THE_CACHE
+    }
+
+    /// Seeks all of these, and fetches what recalling them will need all at once: with many series
+    /// each is a miss of the cache, and so they are waited for together.
+    // Hot path: runs once per group of lines.
+    pub fn seek_all<'a>(
+        &self,
+        wanted: impl Iterator<Item = Option<(SourceIndex, Spelling<'a>)>>,
+        sought: &mut Vec<Option<Sought>>,
+    ) {
+        sought.clear();
+        sought.extend(wanted.map(|it| it.map(|(via, spelling)| self.seek(via, &spelling))));
+        for it in sought.iter_mut().flatten() {
+            it.guess = self.index.first(it.hash);
+        }
+        let slot = |it: &Sought| match it.guess? {
+            Target::Series(slot) | Target::Plain(slot) | Target::Ordered(slot) => Some(slot),
+            Target::Stored(number) => Some(self.spellings.get(number)?.slot),
+        };
+        for slot in sought.iter().flatten().filter_map(slot) {
+            black_box(self.roster.get(slot).map(|(_, series)| series.touched));
+            black_box(self.running.is_touched(slot));
+        }
+        for slot in sought.iter().flatten().filter_map(slot) {
+            black_box(self.roster.get(slot).map(|(_, series)| series.key.kind()));
+        }
+    }
+
+    /// The series that a line is of, as [`Shard::recall`].
+    // Hot path: runs once per line.
+    #[inline]
+    pub fn recall_sought(
+        &self,
+        sought: Sought,
+        via: SourceIndex,
+        spelling: &Spelling<'_>,
+    ) -> Option<Recalled> {
+        let guess = sought.guess.or_else(|| self.index.first(sought.hash))?;
+        self.recall_target(guess, via, spelling)
+            .or_else(|| self.recall_by_hash(sought.hash, via, spelling))
+    }
+
+    // Two spellings with one hash, or a series that nobody has spelled plainly yet.
+    #[cold]
     fn recall_by_hash(
         &self,
         hash: u64,
         via: SourceIndex,
         spelling: &Spelling<'_>,
     ) -> Option<Recalled> {
-        let kind = spelling.kind;
-        let own = |slot, is: fn(&Series, &Spelling<'_>) -> bool| {
-            let (source, series) = self.roster.get(slot)?;
-            (source == via.index && is(series, spelling)).then_some(Recalled {
-                slot,
-                source: via,
-                kind,
-                notes: Notes::NONE,
-            })
+        self.index.find(hash, |target| self.recall_target(target, via, spelling))
+    }
+
+    // Hot path: runs once per line.
+    #[inline]
+    fn recall_target(
+        &self,
+        target: Target,
+        via: SourceIndex,
+        spelling: &Spelling<'_>,
+    ) -> Option<Recalled> {
+        let (slot, is_it) = match target {
+            Target::Plain(slot) => (slot, self.is(slot, via, |series| series.is_plain(spelling))),
+            Target::Ordered(slot) => {
+                (slot, self.is(slot, via, |series| series.is_ordered(spelling)))
+            }
+            Target::Stored(number) => return self.recall_stored(number, via, spelling),
+            Target::Series(_) => return None,
         };
-        self.index.find(hash, |target| match target {
-            Target::Plain(slot) => own(slot, Series::is_plain),
-            Target::Ordered(slot) => own(slot, Series::is_ordered),
-            Target::Stored(number) => self.recall_stored(number, via, spelling),
-            Target::Series(_) => None,
-        })
+        let (source, kind) = (via, spelling.kind);
+        is_it.then_some(Recalled { slot, source, kind, notes: Notes::NONE })
+    }
+
+    #[inline]
+    fn is(&self, slot: Slot, via: SourceIndex, is_it: impl FnOnce(&Series) -> bool) -> bool {
+        let series = self.roster.get(slot).filter(|(source, _)| *source == via.index);
+        series.is_some_and(|(_, series)| is_it(series))
     }
 
     fn recall_stored(
@@ -93,6 +172,7 @@ impl Shard {
 
     /// Adds one measure to a recalled series. The notes are to be counted with those of its line.
     // Hot path: runs once per value.
+    #[inline]
     pub fn add(&mut self, recalled: Recalled, measure: Measure<'_>) -> Notes {
         self.accounts[recalled.source.get()].counts.aggregated += 1;
         self.put(recalled.slot, recalled.source.index, recalled.kind, measure)

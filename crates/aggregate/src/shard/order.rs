@@ -22,9 +22,9 @@ const TAKEN: u64 = 1 << 63;
 #[inline]
 pub(super) fn is_plain(key: &SeriesKey, spelling: &Spelling<'_>) -> bool {
     let spelled = key.spelled();
-    spelled.section == spelling.sections[0]
+    is_ordinary(key, spelling)
         && spelled.name == spelling.name
-        && is_ordinary(key, spelling)
+        && spelled.section == spelling.sections[0]
 }
 
 // Whether nothing but the name and the tags is in a spelling.

@@ -15,7 +15,7 @@ pub(super) struct Series {
     pub(super) spellings: u32,
 }
 
-const _: () = assert!(size_of::<Option<Series>>() == 32);
+const _: () = assert!(size_of::<Option<Series>>() == 24);
 
 impl Series {
     // Hot path: runs once per line.
@@ -40,13 +40,14 @@ pub(super) struct Block {
     pub(super) at: u32,
     /// A bit for each place that can be taken.
     free: u32,
-    series: [Option<Series>; BLOCK],
+    // Apart, so that its size is one that allocators have.
+    series: Box<[Option<Series>; BLOCK]>,
 }
 
 /// The series of a shard, in blocks.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    blocks: Vec<Option<Box<Block>>>,
+    blocks: Vec<Option<Block>>,
     vacant: Vec<u32>,
 }
 
@@ -89,17 +90,23 @@ impl Roster {
             }
             None => return None,
         };
-        let block = Block { source, at, free: u32::MAX, series: [const { None }; BLOCK] };
-        self.blocks[number as usize] = Some(Box::new(block));
+        let block = Block { source, at, free: u32::MAX, series: Box::new([const { None }; BLOCK]) };
+        self.blocks[number as usize] = Some(block);
         Some(number)
     }
 
+    /// How many series there are, or a few more.
+    #[inline]
+    pub(super) fn places(&self) -> usize {
+        (self.blocks.len() - self.vacant.len()) * BLOCK
+    }
+
     pub(super) fn block(&self, number: u32) -> Option<&Block> {
-        self.blocks.get(number as usize)?.as_deref()
+        self.blocks.get(number as usize)?.as_ref()
     }
 
     pub(super) fn block_mut(&mut self, number: u32) -> Option<&mut Block> {
-        self.blocks.get_mut(number as usize)?.as_deref_mut()
+        self.blocks.get_mut(number as usize)?.as_mut()
     }
 
     /// Removes a block; its number is not given again before [`Roster::vacate`].

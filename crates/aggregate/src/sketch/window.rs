@@ -65,6 +65,9 @@ impl Window {
     fn add_at(&mut self, place: usize, weight: f64) {
         match &mut self.weights {
             Weights::Wide(weights) => weights[place] += weight,
+            Weights::Narrow(weights) if weight == 1.0 && weights[place] < u8::MAX => {
+                weights[place] += 1;
+            }
             Weights::Narrow(weights) => {
                 let sum = f64::from(weights[place]) + weight;
                 if sum.fract() == 0.0 && sum <= f64::from(u8::MAX) {

@@ -55,7 +55,7 @@ struct Series {
     at: u32,
 }
 
-const _: () = assert!(size_of::<Series>() == 48);
+const _: () = assert!(size_of::<Series>() == 40);
 
 #[derive(Clone, Copy, Debug)]
 struct Totals {

@@ -65,7 +65,7 @@ struct Series {
     group: u32,
 }
 
-const _: () = assert!(size_of::<Series>() == 48);
+const _: () = assert!(size_of::<Series>() == 40);
 
 /// The claim of a group's statistic to a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

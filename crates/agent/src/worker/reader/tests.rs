@@ -25,7 +25,14 @@ fn read(reader: &mut Reader, listener: &Arc<Source>, lines: &str) {
     let index = reader.index_of(listener);
     let (now, at, read_as) = (1_700_000_000, Instant::now(), listener.read_as);
     let via = Via { listener, index, read_as, now, at };
-    reader.read_lines(lines.as_bytes(), via);
+    read_lines(reader, lines.as_bytes(), via);
+}
+
+// Ahead of their series, as when those outgrow the cache.
+fn read_lines(reader: &mut Reader, bytes: &[u8], via: Via<'_>) {
+    let mut ahead = Ahead { lines: SmallVec::new(), pays: true };
+    reader.read_lines(bytes, via, &mut ahead);
+    reader.read_ahead(&mut ahead);
 }
 
 /// How many samples were aggregated by container, `-` being the listener.
@@ -111,7 +118,7 @@ fn a_throttled_datagram_has_as_many_samples_as_one_that_is_read() {
             assert_eq!(throttled.truncated - before.truncated, u64::from(truncated));
 
             let whole = if truncated { statsd::split_cut(bytes).0 } else { bytes };
-            reader.read_lines(whole, via);
+            read_lines(&mut reader, whole, via);
             let read = reader.shard.counts_mut(index).received.samples;
             assert_eq!(read - throttled.received.samples + u64::from(truncated), samples);
         }
