@@ -142,13 +142,13 @@ pub(super) static FAMILIES: &[Family] = &[
     family("weir_source_series", Gauge, "Series of the source that are live now.",
         |cut, row| each(cut, row, |it| it.series)),
 
-    family("weir_output_offered_points_total", Counter, "Points that an output was handed: acknowledged, queued and dropped together.",
+    family("weir_output_offered_points_total", Counter, "Points, of a relay lines, that an output was handed: acknowledged, queued and dropped together.",
         |cut, row| outputs(cut, row, |it| it.offered)),
-    family("weir_output_acknowledged_points_total", Counter, "Points that the other side has.",
+    family("weir_output_acknowledged_points_total", Counter, "Points, of a relay lines, that the other side has.",
         |cut, row| outputs(cut, row, |it| it.acknowledged)),
-    family("weir_output_queued_points", Gauge, "Points that wait to be delivered.",
+    family("weir_output_queued_points", Gauge, "Points, of a relay lines, that wait to be delivered.",
         |cut, row| outputs(cut, row, |it| it.queued)),
-    family("weir_output_dropped_points_total", Counter, "Points that were given up.",
+    family("weir_output_dropped_points_total", Counter, "Points, of a relay lines, that were given up.",
         |cut, row| for output in &cut.status.outputs {
             for (reason, points) in &output.dropped {
                 row(&[("output", &output.name), ("reason", reason)], Count(*points));

@@ -70,6 +70,7 @@ impl Numbers {
     fn status(&mut self) -> Status {
         let output = OutputStatus {
             name: "file \"a\"".into(),
+            unit: "points",
             offered: self.next(),
             acknowledged: self.next(),
             queued: self.next(),
