@@ -115,9 +115,9 @@ fn lines_are_packed_into_datagrams_that_they_fit() {
     assert!(packets.iter().all(|it| it.len() <= 200 || *it == long), "{packets:?}");
     // Of fifteen bytes a line with its line feed thirteen fit, if they come at once.
     assert_eq!(packets.iter().map(|it| it.lines().count()).max(), Some(13));
-    let received: Vec<_> = packets.iter().flat_map(|it| it.lines()).collect();
+    let came: Vec<_> = packets.iter().flat_map(|it| it.lines()).collect();
     let sent: Vec<_> = [&lines[..100], &[long], &lines[100..]].concat();
-    assert_eq!(received, sent);
+    assert_eq!(came, sent);
     agent.stop();
 }
 
