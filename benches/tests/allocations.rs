@@ -6,6 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::UdpSocket;
 use std::path::Path;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ fn a_line_whose_bytes_are_known_does_not_allocate() {
         let mut known = 0;
         let allocated = allocations(|| {
             for line in &lines {
-                known += usize::from(intake.read_line(line));
+                known += intake.read(slice::from_ref(line));
             }
         });
         assert_eq!((known, allocated), (SERIES, 0), "{traffic}");
@@ -138,6 +139,6 @@ fn a_swap_of_intervals_that_were_in_use_does_not_allocate() {
 fn a_new_series_allocates_and_is_seen_to() {
     let mut intake = Intake::default();
     let lines = traffic::mixed(1);
-    assert!(allocations(|| assert!(!intake.read_line(&lines[0]))) > 0);
-    assert!(intake.read_line(&lines[0]));
+    assert!(allocations(|| assert_eq!(intake.read(&lines), 0)) > 0);
+    assert_eq!(intake.read(&lines), 1);
 }
