@@ -99,7 +99,9 @@ fn handing_a_line_to_a_relay_does_not_allocate() {
     let lines = traffic::mixed(SERIES);
     let allocated = allocations(|| {
         for batch in lines.chunks(64) {
-            batch.iter().for_each(|line| inlets[0].put(&source, line));
+            for line in batch {
+                inlets[0].put(&source, line);
+            }
             inlets[0].end_batch();
         }
     });

@@ -1,4 +1,5 @@
 //! What `deploy/dcos/weir-prepare` makes of a DC/OS node before weir starts.
+#![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -58,11 +58,13 @@ impl SeriesKey {
     /// As [`SeriesKey::from_written`], of bytes that nobody vouches for: `None` unless they are what
     /// [`SeriesKey::write`] writes.
     pub fn checked(bytes: &[u8]) -> Option<Self> {
-        let (&[kind, low, high], _) = bytes.split_first_chunk()?;
+        let &[kind, name_low, name_high, text_low, text_high] = bytes.first_chunk::<HEAD>()?;
         let kind = Kind::from_code(kind)?;
-        let (head, text) = bytes.split_at_checked(usize::from(u16::from_le_bytes([low, high])))?;
+        let text_at = usize::from(u16::from_le_bytes([text_low, text_high]));
+        let (head, text) = bytes.split_at_checked(text_at)?;
         let mut text = std::str::from_utf8(text).ok()?;
-        let (name, mut lens) = read_len(head.get(3..)?);
+        let mut lens = head.get(HEAD..)?;
+        let name = usize::from(u16::from_le_bytes([name_low, name_high]));
         let name = take_text(&mut text, name)?;
         let mut tags: Vec<Tag<'_>> = Vec::new();
         while let Some((key, value)) = read_lens(&mut lens) {

@@ -132,6 +132,13 @@ impl Lanes {
         lost.settle(&self.account);
     }
 
+    /// The points that are on disk, and synced: not more than are sure to be.
+    pub(crate) fn synced_points(&self) -> u64 {
+        let state = lock(&self.state);
+        let synced = state.disk.as_ref().filter(|disk| disk.is_synced());
+        synced.map_or(0, |disk| disk.points)
+    }
+
     /// A flush is over: what it brought is synced.
     pub(crate) fn end_flush(&self) {
         let mut state = lock(&self.state);

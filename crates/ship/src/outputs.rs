@@ -187,6 +187,12 @@ impl Outputs {
         self.running().iter().map(|output| output.ledger()).collect()
     }
 
+    /// Of every output, by name, how many points it had been offered, and whether all of them would
+    /// outlive a crash: delivered, on disk, or counted as given up.
+    pub fn safety(&self) -> Vec<(String, u64, bool)> {
+        self.running().iter().map(|output| output.safety()).collect()
+    }
+
     /// Whether every output is up: connected, or its last attempt was no failure.
     pub fn ready(&self) -> bool {
         self.running().iter().all(|output| output.account.is_up())
@@ -307,6 +313,18 @@ impl Output {
             Carrier::Relay(_) => 0,
         };
         OutputLedger { queue_bytes, ..self.account.ledger() }
+    }
+
+    fn safety(&self) -> (String, u64, bool) {
+        // Read first: what comes later is no part of it.
+        let ledger = self.ledger();
+        let on_disk = match &self.carrier {
+            Carrier::File(_) => 0,
+            Carrier::Network(lanes, _) => lanes.synced_points(),
+            // Its lines are no points, and nobody waits for them.
+            Carrier::Relay(_) => return (ledger.name, ledger.offered, true),
+        };
+        (ledger.name, ledger.offered, ledger.queued <= on_disk)
     }
 
     /// Nothing more comes in.

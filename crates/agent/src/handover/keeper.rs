@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ingest::{DropReading, Store};
-use ship::{OutputLedger, Outputs};
+use ship::Outputs;
 use tracing::warn;
 
 use super::running::Running;
@@ -45,11 +45,11 @@ struct News {
     stop: Option<Stop>,
 }
 
-/// A flush, and how many points each output had been offered when it was done.
+/// A flush, and how many points each output, by its name, had been offered when it was done.
 #[derive(Debug)]
 struct Flushed {
     end_ms: i64,
-    offered: Vec<u64>,
+    offered: Vec<(String, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ pub(crate) struct Tell(Arc<Shared>);
 impl Tell {
     /// A flush ended then, and all its points were offered.
     pub(crate) fn flushed(&self, end_ms: i64, outputs: &Outputs) {
-        let offered = outputs.ledgers().iter().map(|ledger| ledger.offered).collect();
+        let offered = outputs.safety().into_iter().map(|(name, offered, _)| (name, offered));
+        let offered = offered.collect();
         let mut news = self.0.news();
         // The times between go: they promise less than the later ones, when those are safe.
         if news.flushes.len() >= MOST_FLUSHES {
@@ -100,6 +101,7 @@ impl Keeper {
             readings_dir: store.is_kept().then_some(dir),
             running,
             outputs,
+            safe: HashMap::new(),
             last_readings: None,
             complained: None,
         };
@@ -135,6 +137,9 @@ struct Keeping {
     readings_dir: Option<PathBuf>,
     running: Option<Running>,
     outputs: Arc<Outputs>,
+    // How many points each output had been offered when last all of them were safe. Their order may
+    // change on the way, so nothing is known of some of them.
+    safe: HashMap<String, u64>,
     last_readings: Option<Vec<DropReading>>,
     complained: Option<Instant>,
 }
@@ -167,14 +172,15 @@ impl Keeping {
     }
 
     /// Waits for something to do: the latest flush that is safe now, readings, the stop.
-    fn wait(&self) -> (Option<i64>, Option<Vec<DropReading>>, Option<Stop>) {
-        let mut news = self.shared.news();
+    fn wait(&mut self) -> (Option<i64>, Option<Vec<DropReading>>, Option<Stop>) {
+        let shared = Arc::clone(&self.shared);
+        let mut news = shared.news();
         loop {
             let mut safe_ms = None;
             if !news.flushes.is_empty() {
-                let ledgers = self.outputs.ledgers();
-                // Who has taken the later ones has taken the earlier ones.
-                if let Some(last) = news.flushes.iter().rposition(|it| it.is_safe(&ledgers)) {
+                self.look_at_outputs();
+                // Where the later ones are safe so are the earlier ones.
+                if let Some(last) = news.flushes.iter().rposition(|it| it.is_safe(&self.safe)) {
                     safe_ms = news.flushes.drain(..=last).next_back().map(|it| it.end_ms);
                 }
             }
@@ -183,11 +189,23 @@ impl Keeping {
                 return (safe_ms, readings, news.stop);
             }
             news = if news.flushes.is_empty() {
-                self.shared.wake.wait(news).unwrap_or_else(PoisonError::into_inner)
+                shared.wake.wait(news).unwrap_or_else(PoisonError::into_inner)
             } else {
-                let waited = self.shared.wake.wait_timeout(news, PAUSE);
+                let waited = shared.wake.wait_timeout(news, PAUSE);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             };
+        }
+    }
+
+    fn look_at_outputs(&mut self) {
+        let outputs = self.outputs.safety();
+        // Nothing more becomes of what a removed output was offered.
+        self.safe.retain(|known, _| outputs.iter().any(|(name, ..)| name == known));
+        for (name, offered, is_safe) in outputs {
+            let safe = self.safe.entry(name).or_insert(0);
+            if is_safe {
+                *safe = offered;
+            }
         }
     }
 
@@ -210,10 +228,9 @@ impl Keeping {
 }
 
 impl Flushed {
-    /// Whether nothing of it would be missing after a crash: every output has delivered it, or has
-    /// counted it as given up.
-    fn is_safe(&self, ledgers: &[OutputLedger]) -> bool {
-        let settled = |ledger: &OutputLedger| ledger.acknowledged + ledger.dropped.total();
-        ledgers.iter().zip(&self.offered).all(|(ledger, offered)| settled(ledger) >= *offered)
+    /// Whether nothing of it would be missing after a crash. An output that is not there any more
+    /// has settled what it was offered.
+    fn is_safe(&self, safe: &HashMap<String, u64>) -> bool {
+        self.offered.iter().all(|(name, offered)| safe.get(name).is_none_or(|safe| safe >= offered))
     }
 }

@@ -1,6 +1,7 @@
 //! The command line, start and stop.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -49,15 +50,20 @@ fn check_prints_what_run_accepts_and_points_at_what_is_wrong() {
 
 #[test]
 fn every_example_configuration_is_accepted() {
-    let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/configs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut checked = 0;
-    for entry in std::fs::read_dir(configs).unwrap() {
-        let path = entry.unwrap().path();
-        let output = weir(&["check", "--config", path.to_str().unwrap()]);
-        assert!(output.status.success(), "{}: {}", path.display(), text(&output.stderr));
-        checked += 1;
+    for folder in ["examples/configs", "examples/docker", "deploy/packaging"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            let output = weir(&["check", "--config", path.to_str().unwrap()]);
+            assert!(output.status.success(), "{}: {}", path.display(), text(&output.stderr));
+            checked += 1;
+        }
     }
-    assert!(checked >= 5);
+    assert!(checked >= 6);
 }
 
 #[test]

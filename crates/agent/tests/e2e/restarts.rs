@@ -1,7 +1,7 @@
 //! What outlives a process, and what is known of what does not.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -405,6 +405,38 @@ fn ten_thousand_containers_that_came_and_went_leave_nothing_behind() {
     assert_eq!(fs::read_dir(dir.path().join("data/containers")).unwrap().count(), 0);
     end(agent, Signal::TERM);
     assert_eq!(points(&dir).sum("a", "sum"), 10_020.0);
+}
+
+#[test]
+fn points_that_are_on_disk_are_safe_and_those_in_memory_are_not() {
+    // A port where nobody listens.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for durability in ["disk", "memory"] {
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            format!("[[output]]\nurl = \"avro+tcp://{gone}\"\ndurability = \"{durability}\"\n");
+        let agent = Start::in_dir(&dir).config(&config).start();
+        let safe_until = || {
+            let marker = fs::read(dir.path().join("data/running")).unwrap();
+            let slot = |slot: &[u8]| i64::from_le_bytes(slot[16..24].try_into().unwrap());
+            marker.chunks(4096).map(slot).max().unwrap()
+        };
+        let sent = now_ms();
+        for points in 1..=2 {
+            agent.send("a:1|c");
+            agent.status_when(|status| status["outputs"][0]["queued"] == points);
+        }
+        if durability == "disk" {
+            wait_for(|| safe_until() > sent, "a flush whose points are safe");
+        }
+        end(agent, Signal::KILL);
+        let agent = Start::in_dir(&dir).config(&config).start();
+        let status = agent.status();
+        let from = status["unclean_previous_stop"]["from"].as_i64().unwrap();
+        assert_eq!(from > sent, durability == "disk", "{from} {sent}");
+        let recovered = if durability == "disk" { 2 } else { 0 };
+        assert_eq!(status["outputs"][0]["recovered"], recovered);
+    }
 }
 
 /// A random number, the same in every run with one seed.

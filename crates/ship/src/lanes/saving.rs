@@ -73,6 +73,11 @@ impl Saved {
         self.is_failing || is_stuck()
     }
 
+    /// Nothing was written since the last sync, as far as the end of the last flush.
+    pub(super) fn is_synced(&self) -> bool {
+        !self.sync_wanted && self.busy_since.is_none()
+    }
+
     pub(super) fn can_read(&self) -> bool {
         self.is_open && !self.reads_fail
     }
