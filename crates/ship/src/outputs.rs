@@ -352,7 +352,7 @@ impl Output {
                 Kept { points, bytes: lanes.bytes(), lost: 0 }
             }
             Carrier::Relay(relay) => {
-                relay.close();
+                relay.abandon();
                 Kept::default()
             }
         };

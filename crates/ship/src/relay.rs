@@ -86,7 +86,8 @@ enum State {
     // Dropped when all that works for it has ended.
     Planned(mpsc::Sender<Infallible>),
     Running { messages: mpsc::Sender<Message>, thread: Thread, resolver: AbortHandle },
-    Closed,
+    Stopping(AbortHandle),
+    Ended,
 }
 
 #[derive(Debug)]
@@ -176,13 +177,23 @@ impl Relay {
 
     /// What was taken leaves, then the relay ends.
     pub(crate) fn close(&self) {
-        match std::mem::replace(&mut *lock(&self.state), State::Closed) {
+        let mut state = lock(&self.state);
+        *state = match std::mem::replace(&mut *state, State::Ended) {
             State::Running { messages, thread, resolver } => {
-                resolver.abort();
                 let _ = messages.send(Message::Stop);
                 thread.unpark();
+                State::Stopping(resolver)
             }
-            State::Planned(_) | State::Closed => {}
+            State::Stopping(resolver) => State::Stopping(resolver),
+            State::Planned(_) | State::Ended => State::Ended,
+        };
+    }
+
+    /// Nothing is waited for any more.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        if let State::Stopping(resolver) = &*lock(&self.state) {
+            resolver.abort();
         }
     }
 }
@@ -213,14 +224,8 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
-        // Until it is known where they go, lines wait in their rings.
-        let mut message = self.messages.recv().ok();
-        loop {
-            match message.take() {
-                Some(Message::GoTo(destination)) => self.sender.go_to(destination),
-                Some(Message::Stop) => break,
-                None => {}
-            }
+        let mut is_stopping = self.wait_for_destination();
+        while !is_stopping {
             let taken = self.take(Instant::now());
             if self.packet.due().is_some_and(|due| due <= Instant::now()) {
                 self.packet.take(|packet, lines| self.sender.send(packet, lines));
@@ -230,16 +235,39 @@ impl Work {
                 // A worker or a message ends it; an end that came before is not lost.
                 thread::park();
             }
-            let gather = if taken > MUCH { Duration::ZERO } else { GATHER };
-            message = match self.messages.recv_timeout(gather) {
-                Ok(message) => Some(message),
-                Err(mpsc::RecvTimeoutError::Timeout) => None,
-                Err(mpsc::RecvTimeoutError::Disconnected) => Some(Message::Stop),
-            };
+            is_stopping = self.hear(if taken > MUCH { Duration::ZERO } else { GATHER });
         }
         while self.take(Instant::now()) > 0 {}
         self.packet.take(|packet, lines| self.sender.send(packet, lines));
         self.sender.settle();
+    }
+
+    /// Until it is known where they go, lines wait in their rings, and so does a stop; whether there
+    /// was one.
+    fn wait_for_destination(&mut self) -> bool {
+        let mut is_stopping = false;
+        loop {
+            match self.messages.recv() {
+                Ok(Message::GoTo(destination)) => {
+                    self.sender.go_to(destination);
+                    return is_stopping;
+                }
+                Ok(Message::Stop) => is_stopping = true,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Waits so long for a message; whether it is to stop.
+    fn hear(&mut self, wait: Duration) -> bool {
+        match self.messages.recv_timeout(wait) {
+            Ok(Message::GoTo(destination)) => {
+                self.sender.go_to(destination);
+                false
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => false,
+            Ok(Message::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => true,
+        }
     }
 
     /// Takes what is there now; how many bytes that was.

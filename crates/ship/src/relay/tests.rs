@@ -50,10 +50,11 @@ impl Rig {
         });
     }
 
-    /// Stops it, and waits for its end.
+    /// Stops it, which waits for its first look, and waits for its end.
     fn stop(&self) -> OutputLedger {
         self.relay.close();
         assert!(self.ended.recv().is_err());
+        self.relay.abandon();
         let ledger = self.account.ledger();
         assert_eq!(ledger.offered, ledger.acknowledged + ledger.dropped.total(), "{ledger:?}");
         assert_eq!(ledger.queued, 0);
@@ -133,6 +134,27 @@ fn lines_wait_until_it_is_known_where_they_go_and_are_lost_if_that_is_nowhere() 
     let ledger = rig.stop();
     assert_eq!((ledger.offered, ledger.dropped.get(DropReason::Unreachable)), (1, 1));
     assert_eq!(ledger.last_error.as_deref(), Some("no such name"));
+}
+
+#[test]
+fn a_stop_waits_for_the_first_look_but_not_once_it_is_abandoned() {
+    let (socket, address) = receiver();
+    for is_found in [true, false] {
+        let rig = rig(Annotation::None, 1432);
+        let mut inlets = rig.start(1, &around(), always(address));
+        inlets[0].put(&container("c"), b"a:1|c");
+        inlets[0].end_batch();
+        rig.relay.close();
+        if is_found {
+            rig.resolve(|| rig.account.ledger().acknowledged == 1);
+            assert_eq!(packet(&socket), "a:1|c");
+        } else {
+            rig.relay.abandon();
+            rig.resolve(|| rig.account.ledger().offered == 1);
+        }
+        let lost = u64::from(!is_found);
+        assert_eq!(rig.stop().dropped.get(DropReason::Unreachable), lost);
+    }
 }
 
 #[test]
