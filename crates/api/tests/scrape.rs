@@ -2,17 +2,13 @@
 #![allow(unsafe_code, clippy::unwrap_used)] // an allocator cannot be written without; a helper's unwrap is an assertion
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use api::{
-    Account, App, ContainersCounts, Endpoint, Latest, LatestConfig, LatestCounts, Prometheus,
-    PrometheusConfig, PrometheusStatus, Server, Status, TrafficCounts,
-};
+use api::{App, Endpoint, Latest, LatestConfig, Prometheus, PrometheusConfig, Server, Status};
 use metric::{
     Batch, Datapoint, Kind, Origin, Quantiles, ReadAs, SeriesKey, Source, Summary, Tag, Value,
 };

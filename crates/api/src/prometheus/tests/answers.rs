@@ -12,10 +12,7 @@ use super::parser::{Families, parse};
 use super::{container, latest, point, say};
 use crate::answer::Answer;
 use crate::prometheus::{LONGEST_WAIT, MOST_AT_ONCE};
-use crate::{
-    Account, ContainersCounts, Latest, Prometheus, PrometheusConfig, SourceKind, SourceStatus,
-    Status, TrafficCounts,
-};
+use crate::{Account, Latest, Prometheus, PrometheusConfig, SourceKind, SourceStatus, Status};
 
 fn status(latest: &Latest, prometheus: &Prometheus) -> Status {
     let source = SourceStatus {
