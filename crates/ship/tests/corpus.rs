@@ -1,4 +1,5 @@
 //! What fuzzing found worth keeping, through the very functions that are fuzzed.
+#![allow(clippy::print_stderr)] // which input it was is shown if the check fails
 
 use std::fs;
 use std::path::Path;
