@@ -90,7 +90,7 @@ impl Disk {
                 is_open: self.store.is_some(),
                 write: self.writes.next,
                 read: self.reads.next,
-                bytes: self.store.as_ref().map_or(0, Store::bytes),
+                bytes: self.store.as_ref().map_or(0, Store::open_bytes),
             };
             let job = self.lanes.next_job(&due);
             let Some(store) = &mut self.store else {

@@ -178,6 +178,12 @@ impl Store {
         self.segments.values().map(|segment| segment.good).sum()
     }
 
+    /// The bytes of those in which something waits.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        let open = self.segments.values().filter(|segment| segment.open > 0);
+        open.map(|segment| segment.good).sum()
+    }
+
     /// Gives up the oldest segment if there is no room for so many bytes; to be called until there
     /// is.
     pub(crate) fn make_room(&mut self, bytes: u64) -> Option<Gone> {
@@ -326,7 +332,7 @@ impl Store {
     pub(crate) fn settle(&mut self, place: Place, points: u64) {
         let Some(segment) = self.segments.get_mut(&place.segment) else { return };
         segment.open = segment.open.saturating_sub(points);
-        if segment.open == 0 && self.remove_if_settled(place.segment) {
+        if segment.open == 0 && (self.remove_if_settled(place.segment) || self.begin_again()) {
             return;
         }
         let settled = match &self.writing {
@@ -391,6 +397,19 @@ impl Store {
         self.next_number += 1;
         self.segments.insert(name.number, Segment::new(name));
         Ok(Writing { number: name.number, file, begun: Instant::now(), is_synced: true })
+    }
+
+    /// Empties the newest segment, of which every record is settled: so a queue that keeps up stays
+    /// as small as a flush.
+    fn begin_again(&mut self) -> bool {
+        let Some(writing) = &self.writing else { return false };
+        let Some(segment) = self.segments.get_mut(&writing.number) else { return false };
+        if self.files.cut(&writing.file, FILE_HEAD).is_err() {
+            return false;
+        }
+        *segment = Segment::new(segment.name);
+        self.reading = self.reading.min(Place { segment: writing.number, at: FILE_HEAD });
+        true
     }
 
     fn give_up(&mut self, number: u64, reason: DropReason) -> Gone {

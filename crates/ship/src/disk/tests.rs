@@ -116,6 +116,24 @@ fn a_delivered_queue_leaves_nothing() {
 }
 
 #[test]
+fn a_queue_that_keeps_up_stays_as_small_as_a_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path(), BOUNDS);
+    for flush in 0..10 {
+        let places = [1, 2].map(|n| store.append(&payload(n), now_ms()).unwrap());
+        store.sync().unwrap();
+        assert_eq!(store.open_bytes(), FILE_HEAD + 2 * RECORD, "{flush}");
+        store.settle(places[1], 2);
+        store.put_back(places[0], 1);
+        assert_eq!(drain(&mut store), [Some(1)]);
+        assert_eq!(store.open_bytes(), 0);
+        let file = &files(dir.path())[0];
+        assert_eq!(file.metadata().unwrap().len(), FILE_HEAD);
+    }
+    assert_eq!(files(dir.path()).len(), 1);
+}
+
+#[test]
 fn a_full_queue_gives_up_its_oldest_segment_and_stays_within_its_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let bounds = Bounds { bytes: 16 * 3 * RECORD, ..BOUNDS };
@@ -417,7 +435,7 @@ fn a_disk_that_is_full_halfway_costs_nothing_that_is_on_it() {
 #[test]
 fn what_cannot_be_marked_or_removed_is_not_sent_twice_by_the_same_process() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = Queue::start(dir.path(), &[Step::Settle, Step::Remove]);
+    let queue = Queue::start(dir.path(), &[Step::Settle, Step::Cut, Step::Remove]);
     for n in 1..=3 {
         queue.push(n);
     }
