@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use metric::{Origin, Source};
@@ -12,7 +13,7 @@ use metric::{Origin, Source};
 pub(crate) struct Claims {
     // By the listener's name.
     by_listener: Arc<DashMap<Arc<str>, Claimed>>,
-    limit: usize,
+    limit: Arc<AtomicUsize>,
 }
 
 // By container id, with how many workers have it open.
@@ -21,7 +22,13 @@ type Claimed = HashMap<Arc<str>, (Arc<Source>, usize)>;
 impl Claims {
     /// None yet; at most `limit` for each listener.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { by_listener: Arc::default(), limit }
+        Self { by_listener: Arc::default(), limit: Arc::new(AtomicUsize::new(limit)) }
+    }
+
+    /// From now on at most `limit` for each listener; those that there are stay.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        // Relaxed: nothing else is told by it.
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// The source of a container id that came through this listener; `None` if there are too many.
@@ -31,7 +38,7 @@ impl Claims {
         if let Some((source, _)) = claimed.get(container_id) {
             return Some(source.clone());
         }
-        if claimed.len() >= self.limit {
+        if claimed.len() >= self.limit.load(Ordering::Relaxed) {
             return None;
         }
         let container_id: Arc<str> = container_id.into();

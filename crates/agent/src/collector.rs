@@ -13,6 +13,7 @@ mod connection;
 mod containers;
 mod list;
 mod pace;
+mod roll;
 mod throttle;
 
 use std::collections::HashMap;
@@ -33,10 +34,11 @@ use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::config::{Config, ListenUrl};
+use crate::config::{ListenUrl, Listener};
 use crate::flush::Message;
 use connection::Connection;
 use containers::Containers;
+pub(crate) use roll::Roll;
 
 /// How many may be connected to one listener. The module has one connection.
 const CONNECTIONS: usize = 32;
@@ -62,6 +64,7 @@ pub(crate) struct WayIn {
 /// A listener of streams that nobody is served at yet.
 #[derive(Debug)]
 pub(crate) struct Bound {
+    url: ListenUrl,
     listener: TcpListener,
     address: SocketAddr,
     streams: Streams,
@@ -70,6 +73,8 @@ pub(crate) struct Bound {
 /// A listener that takes streams.
 #[derive(Debug)]
 pub(crate) struct Collector {
+    /// As configured.
+    pub(crate) url: ListenUrl,
     pub(crate) address: SocketAddr,
     streams: Streams,
     stop: CancellationToken,
@@ -108,14 +113,14 @@ pub(crate) struct Fares {
     logged: Option<Instant>,
 }
 
-/// Listens at each address for streams that the configuration has. Within a tokio runtime.
-pub(crate) fn bind(config: &Config, way_in: &WayIn) -> Result<Vec<Bound>> {
-    let bound = config.listeners.iter().filter_map(|listener| match &listener.url {
+/// Listens for streams wherever these listeners are of such. Within a tokio runtime.
+pub(crate) fn bind(listeners: &[Listener], way_in: &WayIn) -> Result<Vec<Bound>> {
+    let bound = listeners.iter().filter_map(|listener| match &listener.url {
         ListenUrl::AvroTcp { host, port } => {
-            let name = listener.url.to_string();
-            let bound = Bound::at(&name, host, *port, way_in);
+            let url = &listener.url;
+            let bound = Bound::at(url, host, *port, way_in);
             Some(bound.with_context(|| {
-                format!("cannot listen on {name}; does dcos-metrics or another agent run?")
+                format!("cannot listen on {url}; does dcos-metrics or another agent run?")
             }))
         }
         ListenUrl::Udp { .. } | ListenUrl::Unixgram(_) => None,
@@ -124,12 +129,12 @@ pub(crate) fn bind(config: &Config, way_in: &WayIn) -> Result<Vec<Bound>> {
 }
 
 impl Bound {
-    fn at(name: &str, host: &str, port: u16, way_in: &WayIn) -> io::Result<Self> {
+    fn at(url: &ListenUrl, host: &str, port: u16, way_in: &WayIn) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((host, port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let listener = TcpListener::from_std(listener)?;
-        let origin = Origin::Listener { listener: name.into() };
+        let origin = Origin::Listener { listener: url.to_string().into() };
         let source = Source::new(origin, ReadAs::default());
         let streams = Streams(Arc::new(Shared {
             containers: Mutex::new(Containers::of(source.clone())),
@@ -140,26 +145,35 @@ impl Bound {
             open: Mutex::default(),
             way_in: way_in.clone(),
         }));
-        Ok(Self { listener, address, streams })
+        Ok(Self { url: url.clone(), listener, address, streams })
     }
 
-    /// What is known of its streams.
-    pub(crate) fn streams(&self) -> Streams {
-        self.streams.clone()
-    }
-
-    /// Takes connections from now on.
-    pub(crate) fn start(self) -> Collector {
+    /// Takes connections from now on, and stands in the roll.
+    pub(crate) fn start(self, roll: &Roll) -> Collector {
+        roll.open(self.streams.clone());
         let stop = CancellationToken::new();
         // Each connection's thread has a sender, and drops it at its end.
         let (lives, ended) = tokio::sync::mpsc::channel(1);
         let accept = accept(self.listener, self.streams.clone(), stop.clone(), lives);
         let accepting = tokio::spawn(accept);
-        Collector { address: self.address, streams: self.streams, stop, accepting, ended }
+        Collector {
+            url: self.url,
+            address: self.address,
+            streams: self.streams,
+            stop,
+            accepting,
+            ended,
+        }
     }
 }
 
 impl Collector {
+    /// As [`Collector::stop`], and the listener is one of those that were closed.
+    pub(crate) async fn close(self, roll: Roll, deadline: Instant) {
+        roll.close(&self.streams);
+        self.stop(deadline).await;
+    }
+
     /// Takes no more connections, and reads those that there are until nothing is there, or for as
     /// long as may be: a sender that does not stop must not cost the last flush its time.
     pub(crate) async fn stop(mut self, deadline: Instant) {

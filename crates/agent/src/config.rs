@@ -251,7 +251,8 @@ impl Config {
         self.containers.check()?;
         self.prometheus.check()?;
         self.mesos.check()?;
-        self.node.check()
+        self.node.check()?;
+        self.log.check()
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Flags, HttpListen};
 use crate::lifecycle::{self, Signals, new_boot_id};
-use crate::logging;
+use crate::logging::Logging;
 use crate::pipeline::Pipeline;
 use crate::service::Service;
 
@@ -49,7 +49,7 @@ async fn show(options: &Options) -> Result<()> {
     let collector = TcpListener::bind("127.0.0.1:0").context("cannot open a port")?;
     let dir = Dir::new();
     let config = config(options, collector.local_addr()?, &dir)?;
-    logging::start(&config.log).map_err(anyhow::Error::msg)?;
+    Logging::start(&config.log).map_err(anyhow::Error::msg)?;
     let pipeline = Pipeline::start(&config, &new_boot_id(), Service::default())?;
     let api = pipeline.http().context("the demo has an HTTP listener")?.to_string();
     let api = api.trim_start_matches("tcp://").to_owned();

@@ -54,6 +54,14 @@ impl Ends {
         ends
     }
 
+    /// From now on the intervals are so long; the running one ends at the next multiple.
+    pub(crate) fn set_interval(&mut self, interval: Duration, now: Now) {
+        if interval != self.interval {
+            self.interval = interval;
+            self.plan(now);
+        }
+    }
+
     /// How long to wait for the next regular end, `None` if it is due. At most a second, so that a
     /// step of the wall clock is noticed.
     pub(crate) fn wait(&self, now: Now) -> Option<Duration> {
@@ -142,6 +150,18 @@ mod tests {
         assert_eq!(pair(ends.regular(at(start, 1_019_999, 17_000))), (1_020_000, 9_998));
         assert_eq!(ends.wait(at(start, 1_019_999, 17_000)), Some(Duration::from_secs(1)));
         assert_eq!(pair(ends.last(at(start, 1_023_500, 20_500))), (1_023_500, 3_500));
+    }
+
+    #[test]
+    fn another_interval_ends_at_its_own_next_multiple() {
+        let start = Instant::now();
+        let mut ends = Ends::new(Duration::from_mins(1), at(start, 1_003_000, 0));
+        ends.set_interval(Duration::from_secs(5), at(start, 1_004_800, 1_800));
+        assert_eq!(ends.wait(at(start, 1_004_800, 1_800)), Some(Duration::from_millis(200)));
+        assert_eq!(pair(ends.regular(at(start, 1_005_000, 2_000))), (1_005_000, 2_000));
+        // A longer one ends where the shorter one did: that moment is no end again.
+        ends.set_interval(Duration::from_secs(15), at(start, 1_005_000, 2_000));
+        assert_eq!(pair(ends.regular(at(start, 1_020_000, 17_000))), (1_020_000, 15_000));
     }
 
     #[test]

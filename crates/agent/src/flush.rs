@@ -32,10 +32,23 @@ pub(crate) enum Message {
     /// What is not to be added up, and goes with the next flush as it is: what was measured, and
     /// what comes by a stream. Whoever waits for it to be offered sees `done` go.
     Measured { all: Vec<Measured>, done: Option<mpsc::SyncSender<()>> },
+    /// The configuration has changed.
+    Settings(Settings),
     /// The sockets are drained: to flush a last time, and end.
     Stop,
     /// To show that it passes its loop.
     Beat(Beat),
+}
+
+/// What may change while the flush thread runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) interval: Duration,
+    /// Points that may wait for their container's context.
+    pub(crate) waiting_limit: usize,
+    pub(crate) gauge_expiry: Duration,
+    pub(crate) series_expiry: Duration,
+    pub(crate) total_expiry: Duration,
 }
 
 /// What the flush thread works with.
@@ -47,10 +60,8 @@ pub(crate) struct Flush {
     /// What is read over HTTP, if anything is.
     pub(crate) latest: Option<Latest>,
     pub(crate) quantiles: Arc<Quantiles>,
-    pub(crate) interval: Duration,
-    /// Points that may wait for their container's context.
-    pub(crate) waiting_limit: usize,
-    /// Where their number is shown.
+    pub(crate) settings: Settings,
+    /// Where the number of points is shown that wait.
     pub(crate) waiting_points: Arc<AtomicU64>,
     /// Who is told how far the flushes came.
     pub(crate) keeper: handover::Tell,
@@ -78,7 +89,7 @@ impl Thread {
         let now = Now::read();
         let (tell_flushed, flushed) = oneshot::channel();
         let running = Running {
-            waiting: Waiting::new(flush.waiting_limit, flush.waiting_points),
+            waiting: Waiting::new(flush.settings.waiting_limit, flush.waiting_points),
             way_out: WayOut {
                 contexts: flush.contexts,
                 outputs: flush.outputs,
@@ -90,7 +101,7 @@ impl Thread {
             workers: flush.workers,
             merge: flush.merge,
             started: now.at,
-            ends: Ends::new(flush.interval, now),
+            ends: Ends::new(flush.settings.interval, now),
             spare: Vec::new(),
             messages,
             is_stopping: false,
@@ -173,8 +184,20 @@ impl Running {
                 self.pass_on(all);
                 drop(done);
             }
+            Message::Settings(settings) => self.change(settings),
             Message::Stop => self.is_stopping = true,
             Message::Beat(beat) => beat.pass(),
+        }
+    }
+
+    fn change(&mut self, settings: Settings) {
+        let Settings { interval, waiting_limit, gauge_expiry, series_expiry, total_expiry } =
+            settings;
+        self.ends.set_interval(interval, Now::read());
+        self.waiting.set_limit(waiting_limit);
+        self.merge.set_expiries(gauge_expiry, series_expiry, total_expiry);
+        if let Some(latest) = &self.way_out.latest {
+            latest.set_total_expiry(total_expiry);
         }
     }
 

@@ -11,14 +11,15 @@ use api::{
 };
 use enrich::{Contexts, PollHealth};
 use ingest::{Address, Listeners, Store};
-use metric::{Counts, Origin, Source};
+use metric::{Origin, Source};
 use ship::{OutputLedger, Outputs};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::collector::Streams;
+use crate::collector::{Roll, Streams};
 use crate::ends::Now;
 use crate::looks::Looks;
+use crate::reload::Reloads;
 use crate::terms::Terms;
 use crate::worker::{self, Accounts, Request, SourceAccount};
 
@@ -46,7 +47,8 @@ pub(crate) struct Ledger {
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) contexts: Contexts,
     pub(crate) looks: Looks,
-    pub(crate) streams: Vec<Streams>,
+    pub(crate) streams: Roll,
+    pub(crate) reloads: Reloads,
     pub(crate) terms: Terms,
     pub(crate) unclean_previous_stop: Option<UncleanStop>,
     /// Without the sockets, of which more may come.
@@ -89,17 +91,21 @@ impl Ledger {
     pub(crate) async fn read(&self) -> Status {
         let accounts = self.accounts().await;
         let ports = self.ports();
-        let mut ended = Counts::default();
+        let streams = self.streams.read(Instant::now());
+        let mut ended = streams.before;
         let mut lines = Lines::default();
         for worker in accounts {
             ended += worker.ended;
             worker.sources.into_iter().for_each(|account| lines.add(account));
         }
         // No worker has part in these.
-        for streams in &self.streams {
-            let none = SourceAccount::none_yet(streams.source().clone());
-            lines.add(SourceAccount { counts: streams.counts(), ..none });
+        for (all, ended) in [(&streams.open, false), (&streams.closed, true)] {
+            for streams in all {
+                let none = SourceAccount::none_yet(streams.source().clone());
+                lines.add(SourceAccount { counts: streams.counts(), ended, ..none });
+            }
         }
+        let (outputs, removed_outputs_dropped) = self.outputs.accounts();
         let registered = self.containers.sources();
         // No worker knows one whose port is taken, nor one whose socket it is yet to take over.
         for container in &registered {
@@ -123,13 +129,15 @@ impl Ledger {
             lost_last_minute: Lost::default(),
             settings_ignored: self.terms.ignored(),
             waiting: self.waiting_points.load(Ordering::Relaxed),
-            outputs: self.outputs.ledgers().into_iter().map(output).collect(),
+            outputs: outputs.into_iter().map(output).collect(),
+            removed_outputs_dropped,
             containers: self.containers.counts(),
             polls: self.polls(),
-            streams: self.streams.iter().map(stream).collect(),
+            streams: streams.open.iter().map(stream).collect(),
             latest: self.latest.as_ref().map(Latest::counts).unwrap_or_default(),
             http: self.traffic.read(),
             prometheus: self.prometheus.as_ref().map(Prometheus::status).unwrap_or_default(),
+            reload: self.reloads.read(),
             unclean_previous_stop: self.unclean_previous_stop,
             restored: Restored { sockets: self.store.taken(), ..self.restored },
         }

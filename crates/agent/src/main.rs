@@ -16,6 +16,7 @@ mod lifecycle;
 mod looks;
 mod own;
 mod pipeline;
+mod reload;
 mod service;
 mod shared;
 mod terms;

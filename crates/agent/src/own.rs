@@ -2,37 +2,28 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::Ports;
 use enrich::Contexts;
 use ingest::{Address, Listeners};
 use ship::Surroundings;
 
-use crate::config::{Config, ListenUrl};
+use crate::config::{Config, ListenUrl, Listener};
 
 /// A port to speak to, whichever.
 const DISCARD: u16 = 9;
 
-/// What is ours: as configured, and as it is open at the moment.
-struct Own {
-    configured: Vec<(String, u16)>,
+/// What is ours: as configured, and as it is open at the moment. A clone is another handle to the
+/// same.
+#[derive(Clone, Debug)]
+pub(crate) struct Own(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    configured: Mutex<Vec<(String, u16)>>,
     containers: (IpAddr, Option<RangeInclusive<u16>>),
     listeners: Listeners,
-}
-
-/// What relays ask of the rest of the agent.
-pub(crate) fn surroundings(
-    config: &Config,
-    listeners: &Listeners,
-    contexts: &Contexts,
-) -> Surroundings {
-    let own = Own::new(config, listeners);
-    let contexts = contexts.clone();
-    Surroundings {
-        dimensions: Arc::new(move |source| contexts.dimensions(source).dimensions),
-        is_own: Arc::new(move |at| own.contains(at)),
-    }
 }
 
 /// Whether what is sent to `host` and `port` would come back to this listener, as far as that can
@@ -50,24 +41,34 @@ pub(crate) fn is_plainly((host, port): (&str, u16), listener: &ListenUrl) -> boo
 }
 
 impl Own {
-    fn new(config: &Config, listeners: &Listeners) -> Self {
-        let udp = |url: &ListenUrl| match url {
-            ListenUrl::Udp { host, port } => Some((host.clone(), *port)),
-            ListenUrl::Unixgram(_) | ListenUrl::AvroTcp { .. } => None,
-        };
+    pub(crate) fn new(config: &Config, listeners: &Listeners) -> Self {
         let ports = match &config.containers.ports {
             Ports::Range(ports) => Some(ports.clone()),
             Ports::Ephemeral => None,
         };
-        Self {
-            configured: config.listeners.iter().filter_map(|it| udp(&it.url)).collect(),
+        Self(Arc::new(Shared {
+            configured: Mutex::new(udp(&config.listeners)),
             containers: (config.containers.bind, ports),
             listeners: listeners.clone(),
+        }))
+    }
+
+    /// From now on these are configured.
+    pub(crate) fn configure(&self, listeners: &[Listener]) {
+        *self.configured() = udp(listeners);
+    }
+
+    /// What relays ask of the rest of the agent.
+    pub(crate) fn surroundings(&self, contexts: &Contexts) -> Surroundings {
+        let (own, contexts) = (self.clone(), contexts.clone());
+        Surroundings {
+            dimensions: Arc::new(move |source| contexts.dimensions(source).dimensions),
+            is_own: Arc::new(move |at| own.contains(at)),
         }
     }
 
     fn contains(&self, at: SocketAddr) -> bool {
-        let (bind, ports) = &self.containers;
+        let (bind, ports) = &self.0.containers;
         let of_a_container = ports.as_ref().is_some_and(|ports| ports.contains(&at.port()))
             && reaches(at, SocketAddr::new(*bind, at.port()));
         of_a_container || self.is_configured(at) || self.is_open(at)
@@ -75,17 +76,30 @@ impl Own {
 
     // It may not be open yet.
     fn is_configured(&self, at: SocketAddr) -> bool {
-        let same_port = self.configured.iter().filter(|(_, port)| *port == at.port());
-        let mut found = same_port.filter_map(|own| own.to_socket_addrs().ok()).flatten();
+        let mut same_port = self.configured().clone();
+        same_port.retain(|(_, port)| *port == at.port());
+        let mut found = same_port.iter().filter_map(|own| own.to_socket_addrs().ok()).flatten();
         found.any(|own| reaches(at, own))
     }
 
+    fn configured(&self) -> MutexGuard<'_, Vec<(String, u16)>> {
+        self.0.configured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_open(&self, at: SocketAddr) -> bool {
-        self.listeners.sockets().into_iter().any(|socket| match socket.opened.address {
+        self.0.listeners.sockets().into_iter().any(|socket| match socket.opened.address {
             Address::Udp(own) => reaches(at, own),
             Address::Unixgram(_) => false,
         })
     }
+}
+
+fn udp(listeners: &[Listener]) -> Vec<(String, u16)> {
+    let udp = |listener: &Listener| match &listener.url {
+        ListenUrl::Udp { host, port } => Some((host.clone(), *port)),
+        ListenUrl::Unixgram(_) | ListenUrl::AvroTcp { .. } => None,
+    };
+    listeners.iter().filter_map(udp).collect()
 }
 
 /// Whether what is sent to an address comes to a socket that is bound to `own`.
@@ -167,5 +181,13 @@ mod tests {
         assert!(own.contains("127.0.0.1:31500".parse().unwrap()));
         assert!(!own.contains("127.0.0.1:32000".parse().unwrap()));
         assert!(!own.contains("192.0.2.1:31500".parse().unwrap()));
+
+        let listener = Listener::of(ListenUrl::Udp { host: "127.0.0.1".into(), port: 8125 });
+        let at = "127.0.0.1:8125".parse().unwrap();
+        assert!(!own.contains(at));
+        own.configure(&[listener]);
+        assert!(own.contains(at));
+        own.configure(&[]);
+        assert!(!own.contains(at));
     }
 }

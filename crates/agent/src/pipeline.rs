@@ -26,7 +26,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use aggregate::{Shard, ShardConfig, TotalSeries};
+use aggregate::TotalSeries;
 use anyhow::Result;
 use api::Latest;
 use enrich::Contexts;
@@ -36,7 +36,7 @@ use tokio::runtime::Handle as Runtime;
 
 use crate::cardinality::Cardinality;
 use crate::claims::Claims;
-use crate::collector::{self, Collector, WayIn};
+use crate::collector::{self, WayIn};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ends::Now;
@@ -44,11 +44,13 @@ use crate::flush::{self, Flush, Message};
 use crate::handover::{Handover, Keeper};
 use crate::ledger::Ledger;
 use crate::looks::Looks;
+use crate::own::Own;
+use crate::reload::{Ground, InForce, Parts, Reloads};
 use crate::service::Service;
 use crate::terms::Terms;
 use crate::watchdog::Ask;
 use crate::worker::Request;
-use crate::{front, own, shared, worker};
+use crate::{front, shared, worker};
 
 /// How long a stop waits for the service manager to be told of every socket.
 const LONGEST_SETTLE: Duration = Duration::from_secs(1);
@@ -56,10 +58,8 @@ const LONGEST_SETTLE: Duration = Duration::from_secs(1);
 /// The running agent.
 pub(crate) struct Pipeline {
     front: front::Front,
-    /// The shared listeners, as they were opened.
-    pub(crate) shared: Vec<shared::Opened>,
-    /// The listeners of streams.
-    pub(crate) collectors: Vec<Collector>,
+    /// The configuration that holds, which may be exchanged, and the listeners.
+    pub(crate) in_force: InForce,
     workers: worker::Pool,
     flush: flush::Thread,
     messages: mpsc::Sender<Message>,
@@ -85,28 +85,24 @@ impl Pipeline {
         let queues = config.data_dir.join("queue");
         let outputs = Outputs::start(config.to_ship(), &queues, boot_id, &Runtime::current())?;
         let outputs = Arc::new(outputs);
-        let around = own::surroundings(config, &listeners, &contexts);
-        let inlets = outputs.start_relays(receivers.len(), &around)?;
+        let own = Own::new(config, &listeners);
+        let inlets = outputs.start_relays(receivers.len(), &own.surroundings(&contexts))?;
         let latest = config.to_latest().map(Latest::new);
         let prometheus = front.prometheus(config, latest.as_ref());
         front.serve_http(config, outputs.clone(), latest.clone(), prometheus.clone(), &store)?;
         let shared = shared::open(config, &listeners, &store)?;
         let (ended, messages) = mpsc::channel();
-        let (measured, looks) = (ended.clone(), Looks::default());
+        let looks = Looks::default();
         let way_in = WayIn { contexts: contexts.clone(), flush: ended.clone() };
-        let collectors = collector::bind(config, &way_in)?;
+        let collectors = collector::bind(&config.listeners, &way_in)?;
         store.close_rest();
         let (unclean_previous_stop, state) = (handover.unclean, handover.state_file());
         let keeper = Keeper::start(handover, &store, outputs.clone())?;
         let claims = Claims::new(config.limits.trusted_sources);
         let terms = Terms::new(&config.limits, &config.tag_rules, contexts.clone());
         let total_series = TotalSeries::new(config.limits.total_series);
-        let new_shard = |number| {
-            let total_series = total_series.clone();
-            Shard::new(ShardConfig { number, total_series, ..ShardConfig::default() })
-        };
         let receivers = receivers.into_iter().zip(inlets).collect();
-        let workers = worker::Pool::start(receivers, new_shard, (&claims, &terms), &ended)?;
+        let workers = worker::Pool::start(receivers, &total_series, (&claims, &terms), &ended)?;
         front.follow_contexts(&contexts, workers.handles());
         let waiting_points = Arc::new(AtomicU64::new(0));
         let mut merge = aggregate::Flush::new(config.to_flush());
@@ -118,13 +114,14 @@ impl Pipeline {
             outputs: outputs.clone(),
             latest: latest.clone(),
             quantiles: config.to_quantiles(),
-            interval: config.flush_interval,
-            waiting_limit: config.limits.waiting_points,
+            settings: config.to_flush_settings(),
             waiting_points: waiting_points.clone(),
             keeper: keeper.tell(),
             state: state.clone(),
         };
         let flush = flush::Thread::start(flush, ended.clone(), messages)?;
+        let streams = collector::Roll::default();
+        let reloads = Reloads::none_yet();
         front.serve_status(Ledger {
             boot_id: boot_id.clone(),
             started: Now::read().wall_ms,
@@ -139,25 +136,41 @@ impl Pipeline {
             terms: terms.clone(),
             contexts,
             looks: looks.clone(),
-            streams: collectors.iter().map(collector::Bound::streams).collect(),
+            streams: streams.clone(),
+            reloads: reloads.clone(),
             unclean_previous_stop,
             restored,
             store: store.clone(),
         });
-        front.serve_cardinality(Cardinality { workers: workers.handles(), terms });
-        front.follow_mesos(poller, retired, &measured);
-        front.follow_node(config, looks, &measured);
-        let collectors = collectors.into_iter().map(collector::Bound::start).collect();
+        front.serve_cardinality(Cardinality { workers: workers.handles(), terms: terms.clone() });
+        front.follow_mesos(poller, retired, &ended);
+        front.follow_node(config, looks, &ended);
+        let collectors = collectors.into_iter().map(|bound| bound.start(&streams)).collect();
+        let parts = Parts {
+            ground: Ground {
+                listeners,
+                store: store.clone(),
+                way_in,
+                outputs: outputs.clone(),
+                own,
+            },
+            streams,
+            workers: workers.handles(),
+            terms,
+            claims,
+            total_series,
+            flush: ended.clone(),
+            reloads,
+        };
+        let in_force = InForce::new(config.clone(), shared, collectors, parts);
         front.all_listeners_are_open();
         state.consume();
-        let messages = ended;
         Ok(Self {
             front,
-            shared,
-            collectors,
+            in_force,
             workers,
             flush,
-            messages,
+            messages: ended,
             outputs,
             keeper,
             store,
@@ -170,9 +183,7 @@ impl Pipeline {
     pub(crate) async fn stop(self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.front.stop(deadline).await;
-        for collector in self.collectors {
-            collector.stop(deadline).await;
-        }
+        self.in_force.stop(deadline).await;
         self.workers.drain(deadline).await;
         let (flushed, saving) = self.flush.finish(deadline).await;
         ship_stop(self.outputs, deadline).await;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingest::{Manager, Store, Stored};
 use tracing::warn;
@@ -22,6 +22,8 @@ pub(crate) struct Service {
     pub(crate) stored: Vec<Stored>,
     /// It wants to hear from us within this time, again and again.
     pub(crate) watchdog: Option<Duration>,
+    /// What is wrong with what it said, to be told when there are logs.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Service {
@@ -38,15 +40,20 @@ impl Service {
         };
         let watchdog = read("WATCHDOG_USEC").and_then(|micros| micros.parse().ok());
         let is_ours = read("WATCHDOG_PID").is_none_or(|pid| pid == own_pid);
+        let manager = read_os("NOTIFY_SOCKET").map(|address| {
+            Manager::at(&address).map(Arc::new).map_err(|error| {
+                let address = address.display();
+                format!("the service manager's socket {address} cannot be used: {error}")
+            })
+        });
+        let (manager, trouble) = match manager.transpose() {
+            Ok(manager) => (manager, None),
+            Err(trouble) => (None, Some(trouble)),
+        };
         Self {
-            manager: read_os("NOTIFY_SOCKET").and_then(|address| match Manager::at(&address) {
-                Ok(manager) => Some(Arc::new(manager)),
-                Err(error) => {
-                    warn!("the service manager's socket {address:?} cannot be used: {error}");
-                    None
-                }
-            }),
+            manager,
             stored,
+            trouble,
             watchdog: watchdog.filter(|micros| is_ours && *micros > 0).map(Duration::from_micros),
         }
     }
@@ -61,14 +68,20 @@ pub(crate) fn notify(manager: Option<&Manager>, message: &str) {
     }
 }
 
-/// Tries again for as long as the manager may be yet to let go of an address. For the start only.
+/// For how long an address is tried again at most: others may be let go of again and again.
+const LONGEST_TRY: Duration = Duration::from_secs(5);
+
+/// Tries again for as long as the manager may be yet to let go of an address. Blocks.
 pub(crate) fn bind_patiently<T, E>(
     store: &Store,
     mut bind: impl FnMut() -> Result<T, E>,
 ) -> Result<T, E> {
+    let begun = Instant::now();
     loop {
         match bind() {
-            Err(_) if store.is_releasing() => std::thread::park_timeout(PAUSE),
+            Err(_) if store.is_releasing() && begun.elapsed() < LONGEST_TRY => {
+                std::thread::park_timeout(PAUSE);
+            }
             done => return done,
         }
     }

@@ -18,6 +18,10 @@ const NAME: &str = "statsd";
 /// A shared listener that is open.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    /// As configured, or as a socket unit has it.
+    pub(crate) url: ListenUrl,
+    /// To whom its datagrams are charged.
+    pub(crate) source: Arc<Source>,
     /// Where it is bound, with the port that the kernel chose.
     pub(crate) address: Address,
 }
@@ -42,8 +46,8 @@ pub(crate) fn open(config: &Config, listeners: &Listeners, store: &Store) -> Res
     Ok(opened)
 }
 
-// `None`: it is one of streams.
-fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Option<Opened>> {
+/// Opens one; `None` if it is one of streams.
+pub(crate) fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Option<Opened>> {
     let url = &listener.url;
     let name: Arc<str> = url.to_string().into();
     let source = Source::new(Origin::Listener { listener: name }, listener.read_as());
@@ -53,13 +57,13 @@ fn open_one(listener: &Listener, listeners: &Listeners) -> Result<Option<Opened>
         ListenUrl::AvroTcp { .. } => return Ok(None),
     };
     let open = Open {
-        source,
+        source: source.clone(),
         address,
         receive_buffer: listener.receive_buffer.unwrap_or_default(),
         readers: NonZeroUsize::new(listener.readers).unwrap_or(NonZeroUsize::MIN),
     };
     let opened = listeners.take_up(&open)?;
-    Ok(Some(Opened { address: opened.address }))
+    Ok(Some(Opened { url: url.clone(), source, address: opened.address }))
 }
 
 fn resolve(host: &str, port: u16) -> Result<SocketAddr> {

@@ -17,7 +17,7 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aggregate::{Interval, Shard};
+use aggregate::{Interval, Shard, ShardConfig, TotalSeries};
 use ingest::{DropReading, Receiver, Waker};
 use metric::{SeriesKey, Source};
 use ship::Inlet;
@@ -42,8 +42,11 @@ pub(crate) enum Request {
     Note(Arc<SourceNotes>),
     /// For a copy of its accounts.
     Accounts(oneshot::Sender<Accounts>),
-    /// Something became known of containers that decides on which terms they are served.
+    /// Sources may have other terms: something became known of containers, or the operator has
+    /// others.
     Unsettle,
+    /// To relay lines no more to the relays of these names, and from now on to these.
+    Relay { without: Arc<[String]>, inlets: Vec<Inlet>, done: oneshot::Sender<()> },
     /// For keys of a source's series, from a place on, and where to go on.
     Keys {
         source: Arc<Source>,
@@ -90,7 +93,7 @@ impl Pool {
     /// Starts a worker for each receiver, with its inlets of relays; `ended` is where the last of a closed source goes.
     pub(crate) fn start(
         receivers: Vec<(Receiver, Vec<Inlet>)>,
-        shard: impl Fn(usize) -> Shard,
+        total_series: &TotalSeries,
         (claims, terms): (&Claims, &Terms),
         ended: &mpsc::Sender<flush::Message>,
     ) -> io::Result<Self> {
@@ -101,8 +104,10 @@ impl Pool {
             let handle = Handle { requests, waker: receiver.waker() };
             let complaints = Complaints::new(complaints.clone());
             let taken_in = (claims.clone(), terms.clone());
-            let mut reader = Reader::new(shard(number), taken_in, complaints, ended.clone());
-            reader.relay_to(inlets);
+            let total_series = total_series.clone();
+            let shard = ShardConfig { number, total_series, ..ShardConfig::default() };
+            let mut reader = Reader::new(Shard::new(shard), taken_in, complaints, ended.clone());
+            reader.relay(&[], inlets);
             let worker = Worker { receiver, reader, inbox };
             let name = format!("worker-{number}");
             let thread = thread::Builder::new().name(name).spawn(|| worker.run())?;
@@ -182,6 +187,10 @@ impl Worker {
             }
             Request::Note(notes) => self.reader.note(&notes),
             Request::Unsettle => self.reader.unsettle(),
+            Request::Relay { without, inlets, done } => {
+                self.reader.relay(&without, inlets);
+                let _ = done.send(());
+            }
             Request::Keys { source, from, keys } => {
                 let _ = keys.send(self.reader.keys(&source, from));
             }

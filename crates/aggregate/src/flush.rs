@@ -111,6 +111,17 @@ impl Flush {
         }
     }
 
+    /// From now on what outlives an interval is kept for so long, as in [`FlushConfig`]. What has
+    /// expired already does not come back.
+    pub fn set_expiries(
+        &mut self,
+        gauge_expiry: Duration,
+        series_expiry: Duration,
+        total_expiry: Duration,
+    ) {
+        self.expiry = self.expiry.to(gauge_expiry, series_expiry, total_expiry);
+    }
+
     /// Merges one interval of each shard that has one, those of a shard in the order in which they
     /// were swapped out. `at` is their end on the monotonic clock, since the start.
     ///

@@ -8,20 +8,26 @@ pub struct TotalSeries(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    most: usize,
-    // Relaxed: nothing else is told by it. Only new series and forgotten ones touch it.
+    // Relaxed: nothing else is told by either. Only new series and forgotten ones touch them.
+    most: AtomicUsize,
     taken: AtomicUsize,
 }
 
 impl TotalSeries {
     /// At most so many.
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Shared { most, taken: AtomicUsize::new(0) }))
+        Self(Arc::new(Shared { most: AtomicUsize::new(most), taken: AtomicUsize::new(0) }))
+    }
+
+    /// From now on at most so many; those that there are stay.
+    pub fn set_most(&self, most: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
     }
 
     /// Takes the place of one, if there is any left.
     pub(crate) fn take(&self) -> bool {
-        let one_more = |taken| (taken < self.0.most).then_some(taken + 1);
+        let most = self.0.most.load(Ordering::Relaxed);
+        let one_more = |taken| (taken < most).then_some(taken + 1);
         self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 

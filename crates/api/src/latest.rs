@@ -70,6 +70,8 @@ struct Shared {
     /// What the next series to come is numbered.
     next_number: AtomicU64,
     next_tidy: AtomicU32,
+    /// In tenths of a second; at first the configuration's.
+    total_expiry: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +111,13 @@ impl Latest {
             left_out: AtomicU64::new(0),
             next_number: AtomicU64::new(0),
             next_tidy: AtomicU32::new(0),
+            total_expiry: AtomicU32::new(ticks(config.total_expiry)),
         }))
+    }
+
+    /// From now on the running totals of distributions are kept for so long.
+    pub fn set_total_expiry(&self, total_expiry: Duration) {
+        self.0.total_expiry.store(ticks(total_expiry), Ordering::Relaxed);
     }
 
     /// Takes in what a source has to say at a flush. To be called by one thread only.
@@ -192,11 +200,12 @@ impl Latest {
     }
 
     fn moment(&self) -> Moment<'_> {
-        let Shared { config, start, series, totals, left_out, next_number, .. } = &*self.0;
+        let Shared { config, start, series, totals, left_out, next_number, total_expiry, .. } =
+            &*self.0;
         Moment {
             now: ticks(start.elapsed()),
             expiry: ticks(config.expiry),
-            total_expiry: ticks(config.total_expiry),
+            total_expiry: total_expiry.load(Ordering::Relaxed),
             most_series: config.most_series,
             series,
             totals,

@@ -37,6 +37,9 @@ pub struct Status {
     pub waiting: u64,
     /// Where the points go.
     pub outputs: Vec<OutputStatus>,
+    /// Points, of relays lines, that outputs had dropped which were removed or replaced since the
+    /// start.
+    pub removed_outputs_dropped: u64,
     /// How the regular looks go, by what is looked at: `contexts`, `resources` and `snapshot` at the
     /// Mesos agent, `node`. What is off has no polls.
     pub polls: BTreeMap<&'static str, PollStatus>,
@@ -50,10 +53,48 @@ pub struct Status {
     pub http: TrafficCounts,
     /// How the answers for Prometheus fare.
     pub prometheus: PrometheusStatus,
+    /// How reloads of the configuration went.
+    pub reload: ReloadStatus,
     /// Set if the process before this one was killed or crashed: when samples may be missing.
     pub unclean_previous_stop: Option<UncleanStop>,
     /// What was taken over from the process before this one.
     pub restored: Restored,
+}
+
+/// How reloads of the configuration went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReloadStatus {
+    /// Since when the configuration holds that does now: since the start, or the last reload that
+    /// was taken.
+    pub since: i64,
+    /// Reloads that were taken.
+    pub taken: u64,
+    /// Reloads that were refused: what was before goes on to hold.
+    pub refused: u64,
+    /// Why the last reload was refused, if it was.
+    pub refusal: Option<ReloadRefusal>,
+    /// What outputs left that were removed since the start, and are not there again.
+    pub kept_queues: Vec<KeptQueue>,
+}
+
+/// A reload that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReloadRefusal {
+    /// When.
+    pub at: i64,
+    /// What is to be changed in the configuration.
+    pub reason: String,
+}
+
+/// The queue on disk of an output that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptQueue {
+    /// The output's name. One of the same name, and to the same kind of URL, delivers it.
+    pub output: String,
+    /// The points in it.
+    pub points: u64,
+    /// The bytes of its files.
+    pub bytes: u64,
 }
 
 /// A stop of which the process before this one could not say that it was complete.
@@ -127,7 +168,7 @@ pub struct Lost {
     pub samples: u64,
     /// Datagrams that the kernel dropped, or that were left in a socket.
     pub datagrams: u64,
-    /// Points that an output dropped, of all outputs.
+    /// Points that an output dropped, of all outputs, removed ones included.
     pub points: u64,
 }
 
@@ -158,7 +199,7 @@ impl Status {
                 + counts.throttled.samples
                 + counts.over_series_limit,
             datagrams: counts.kernel_dropped + counts.closed_unread,
-            points: dropped.sum(),
+            points: dropped.sum::<u64>() + self.removed_outputs_dropped,
         }
     }
 }
@@ -289,17 +330,25 @@ mod tests {
             settings_ignored: 6,
             waiting: 5,
             outputs: vec![output],
+            removed_outputs_dropped: 4,
             polls: BTreeMap::from([("node", PollStatus::default())]),
             streams: vec![StreamStatus::default()],
             containers: ContainersCounts::default(),
             latest: LatestCounts { series: 9, left_out: 1 },
             http: TrafficCounts::default(),
             prometheus: PrometheusStatus::default(),
+            reload: ReloadStatus {
+                since: 1,
+                taken: 2,
+                refused: 3,
+                refusal: Some(ReloadRefusal { at: 4, reason: "no".into() }),
+                kept_queues: vec![KeptQueue { output: "o".into(), points: 5, bytes: 6 }],
+            },
             unclean_previous_stop: Some(UncleanStop { from: Some(3), to: 4 }),
             restored: Restored { sockets: 1, ..Restored::default() },
         };
         let written = serde_json::to_string(&status).unwrap();
-        assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 1 });
+        assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 5 });
         let none = r#"{"datagrams":0,"bytes":0,"samples":0}"#;
         let place =
             |text: &str| written.find(text).unwrap_or_else(|| panic!("{text} is not in {written}"));
@@ -309,12 +358,13 @@ mod tests {
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
             r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","unit":"points","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
-            r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"#,
+            r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"removed_outputs_dropped":4,"#,
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,
             r#""refused":{"too_many":0,"no_port":0,"no_descriptor":0}},"latest":{"series":9,"left_out":1},"http":{"connections":0,"#,
             r#""prometheus":{"scrapes":0,"busy":0,"samples":0,"refused":{"type_clashes":0,"collisions":0,"reserved":0,"labels":0,"examples":[]}},"#,
+            r#""reload":{"since":1,"taken":2,"refused":3,"refusal":{"at":4,"reason":"no"},"kept_queues":[{"output":"o","points":5,"bytes":6}]},"#,
             r#""unclean_previous_stop":{"from":3,"to":4},"restored":{"sockets":1,"gauges":0,"totals":0,"files_set_aside":0}}"#,
         ];
         assert!(in_order.is_sorted_by_key(|text| place(text)));

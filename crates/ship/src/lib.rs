@@ -49,5 +49,5 @@ pub use config::{Codec, Counters, Destination, Durability, OutputConfig, Retry, 
 pub use encode::encode;
 pub use error::ShipError;
 pub use ledger::{DropReason, Dropped, OutputLedger, Unit};
-pub use outputs::{Kept, Outputs};
+pub use outputs::{Departed, Departing, Kept, Outputs, Prepared};
 pub use relay::{Annotation, Inlet, Surroundings};

@@ -1,8 +1,11 @@
-use std::collections::HashSet;
+mod exchange;
+
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,8 @@ use crate::sink::http::{self, HttpSink};
 use crate::sink::tcp::TcpSink;
 use crate::sync::lock;
 use crate::{Destination, Durability, OutputConfig, OutputLedger, ShipError};
+use exchange::Leaving;
+pub use exchange::{Departed, Departing, Prepared};
 
 /// How many points may wait to be encoded in each output.
 const INBOX_POINTS: u64 = 1_000_000;
@@ -40,6 +45,9 @@ pub struct Outputs {
     running: Mutex<Arc<[Arc<Output>]>>,
     // Held by whoever exchanges it, for as long as that takes.
     changing: Mutex<()>,
+    // Those that were taken out and have not ended yet.
+    leaving: Mutex<Leaving>,
+    left: Condvar,
     patience: Mutex<Duration>,
     ground: Ground,
 }
@@ -66,7 +74,9 @@ pub struct Kept {
 
 #[derive(Debug)]
 struct Output {
-    name: String,
+    /// What no other output of this process has.
+    id: u64,
+    config: OutputConfig,
     /// The directory that is its own.
     dir: Option<PathBuf>,
     account: Arc<Account>,
@@ -80,6 +90,8 @@ struct Output {
 /// What takes an output's payloads on.
 #[derive(Debug)]
 enum Carrier {
+    /// Nothing yet: the output before it has not let go of the files that they share.
+    None,
     File(Arc<Queue>),
     Network(Arc<Lanes>, AbortHandle),
     Relay(Relay),
@@ -102,7 +114,7 @@ impl Outputs {
         };
         let mut running = Vec::with_capacity(configs.len());
         for config in check_all(configs, &[])? {
-            running.push(Arc::new(Output::start(&config, &ground)?));
+            running.push(Arc::new(Output::start(config, &ground)?));
         }
         let claimed: Vec<_> = running.iter().filter_map(|output| output.dir.clone()).collect();
         for (dir, bytes) in disk::unclaimed(queues, &claimed) {
@@ -110,38 +122,18 @@ impl Outputs {
             tracing::warn!(%dir, bytes, "kept: the queue of an output that is not configured");
         }
         let running = Mutex::new(running.into());
-        Ok(Self { running, changing: Mutex::default(), patience: Mutex::new(PATIENCE), ground })
+        Ok(Self {
+            running,
+            changing: Mutex::default(),
+            leaving: Mutex::default(),
+            left: Condvar::new(),
+            patience: Mutex::new(PATIENCE),
+            ground,
+        })
     }
 
     fn running(&self) -> Arc<[Arc<Output>]> {
         Arc::clone(&lock(&self.running))
-    }
-
-    /// Starts one more output. What its queue on disk holds is delivered.
-    pub fn add(&self, config: OutputConfig) -> Result<(), ShipError> {
-        let _changing = lock(&self.changing);
-        let mut running = self.running().to_vec();
-        for config in check_all(vec![config], &running)? {
-            running.push(Arc::new(Output::start(&config, &self.ground)?));
-        }
-        *lock(&self.running) = running.into();
-        Ok(())
-    }
-
-    /// Takes an output out: it is offered nothing more, delivers what it has, backlog and all, for as
-    /// long as `grace`, and keeps on disk what is left then. Blocks as [`Outputs::stop`] does. `None`
-    /// if there is no such output.
-    pub fn remove(&self, name: &str, grace: Duration) -> Option<Kept> {
-        let changing = lock(&self.changing);
-        let mut running = self.running().to_vec();
-        let removed = running.remove(running.iter().position(|output| output.name == name)?);
-        *lock(&self.running) = running.into();
-        drop(changing);
-        if let Carrier::Network(lanes, _) = &removed.carrier {
-            lanes.drain();
-        }
-        removed.close();
-        Some(removed.end(grace))
     }
 
     /// Hands a batch to every output. Waits for an encoder that is behind, but for no more than two
@@ -182,15 +174,13 @@ impl Outputs {
         *lock(&self.patience) = PATIENCE;
     }
 
-    /// Every output's account. Within each, offered = acknowledged + queued + dropped.
-    pub fn ledgers(&self) -> Vec<OutputLedger> {
-        self.running().iter().map(|output| output.ledger()).collect()
-    }
-
-    /// Of every output, by name, how many points it had been offered, and whether all of them would
-    /// outlive a crash: delivered, on disk, or counted as given up.
-    pub fn safety(&self) -> Vec<(String, u64, bool)> {
-        self.running().iter().map(|output| output.safety()).collect()
+    /// Of every output, by a number that no other has, how many points it had been offered, and
+    /// whether all of them would outlive a crash: delivered, on disk, or counted as given up.
+    pub fn safety(&self) -> Vec<(u64, u64, bool)> {
+        let leaving = lock(&self.leaving);
+        let running = self.running();
+        let all = running.iter().chain(leaving.outputs());
+        all.map(|output| output.safety()).collect()
     }
 
     /// Whether every output is up: connected, or its last attempt was no failure.
@@ -204,41 +194,52 @@ impl Outputs {
     /// runtime needs. Batches offered later are dropped too.
     pub fn stop(&self, grace: Duration) {
         let begun = Instant::now();
+        let left = || grace.saturating_sub(begun.elapsed());
+        // What has gathered for one that is yet to start can be kept only by that.
+        self.wait_while(grace / 2, Leaving::has_successors);
         let running = self.running();
         for output in running.iter() {
             output.close();
         }
         for output in running.iter() {
-            output.end(grace.saturating_sub(begun.elapsed()));
+            output.end(left());
         }
+        self.wait_while(left(), |leaving| !leaving.is_empty());
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        self.end(Duration::ZERO);
+        // Its front may be another's by now.
+        if !matches!(self.carrier, Carrier::None) {
+            self.end(Duration::ZERO);
+        }
     }
 }
 
-/// Refuses what cannot work, together and beside what runs, and gives every output its name.
+/// Refuses what cannot work, together and beside what runs, and gives every output its name. One
+/// with the name of a running one is to take its place.
 fn check_all(
     mut configs: Vec<OutputConfig>,
     running: &[Arc<Output>],
 ) -> Result<Vec<OutputConfig>, ShipError> {
-    let mut names: HashSet<_> = running.iter().map(|output| output.name.clone()).collect();
-    let mut directories: HashSet<_> =
-        running.iter().filter_map(|output| output.dir.clone()).collect();
+    let mut names = HashSet::new();
+    // By whom they are written to.
+    let dir_of = |output: &Arc<Output>| Some((output.dir.clone()?, output.config.name.clone()));
+    let mut directories: HashMap<_, _> = running.iter().filter_map(dir_of).collect();
     for config in &configs {
         config.check()?;
         if !config.name.is_empty() && !names.insert(config.name.clone()) {
             return Err(ShipError::SameName(config.name.clone()));
         }
         if let Destination::File(dir) = &config.destination
-            && !directories.insert(absolute(dir))
+            && let Some(other) = directories.insert(absolute(dir), config.name.clone())
+            && (other.is_empty() || other != config.name)
         {
             return Err(ShipError::SameDirectory(dir.clone()));
         }
     }
+    names.extend(running.iter().map(|output| output.config.name.clone()));
     for config in configs.iter_mut().filter(|config| config.name.is_empty()) {
         let first = config.name();
         let numbered = (2..).map(|number| format!("{first} {number}"));
@@ -255,54 +256,68 @@ fn absolute(dir: &Path) -> PathBuf {
 }
 
 impl Output {
-    fn start(config: &OutputConfig, ground: &Ground) -> Result<Self, ShipError> {
-        let name = config.name();
-        let account = match config.destination {
-            Destination::File(_) | Destination::Http(_) => Account::new(name.clone(), true),
-            Destination::AvroTcp { .. } => Account::new(name.clone(), false),
-            Destination::StatsdUdp { .. } => Account::new(name.clone(), false).of_lines(),
-        };
-        let account = Arc::new(account);
+    fn start(config: OutputConfig, ground: &Ground) -> Result<Self, ShipError> {
+        let front = Front::of(&config);
+        Self::start_behind(front, config, ground)
+    }
+
+    /// Starts what works behind a front that may have taken something in already.
+    fn start_behind(
+        front: Front,
+        config: OutputConfig,
+        ground: &Ground,
+    ) -> Result<Self, ShipError> {
+        let Front { id, account, inbox } = front;
         let (running, ended) = mpsc::channel();
         let retry = config.retry;
-        let (dir, carrier) = match config.destination.clone() {
+        let dir = own_dir(&config, ground)?;
+        let (carrier, outlet) = match config.destination.clone() {
             Destination::File(dir) => {
-                let queue = start_file(config, &dir, &ground.boot_id, &account, running)?;
-                (Some(absolute(&dir)), Carrier::File(queue))
+                let queue = start_file(&config, &dir, &ground.boot_id, &account, running)?;
+                (Carrier::File(Arc::clone(&queue)), Some(Outlet::Files(queue)))
             }
             Destination::AvroTcp { host, port } => {
-                let dir = queue_dir(config, Form::Blocks, ground)?;
-                let lanes = start_lanes(config, dir.clone(), &account, &running)?;
+                let lanes = start_lanes(&config, dir.clone(), &account, &running)?;
                 let (from, account) = (Arc::clone(&lanes), Arc::clone(&account));
                 let resend = config.resend;
                 let sink = TcpSink { host, port, resend, retry, lanes: from, account };
-                (dir, start_sink(sink.run(), ground, &lanes, running))
+                let carrier = start_sink(sink.run(), ground, &lanes, running);
+                (carrier, Some(Outlet::Network(lanes)))
             }
             Destination::Http(url) => {
-                let client = http::client(&name, &url, retry)?;
+                let client = http::client(&config.name, &url, retry)?;
                 let token_file = config.token_file.clone();
-                let dir = queue_dir(config, Form::Files, ground)?;
-                let lanes = start_lanes(config, dir.clone(), &account, &running)?;
+                let lanes = start_lanes(&config, dir.clone(), &account, &running)?;
                 let (from, account) = (Arc::clone(&lanes), Arc::clone(&account));
                 let sink = HttpSink { client, url, token_file, retry, lanes: from, account };
-                (dir, start_sink(sink.run(), ground, &lanes, running))
+                let carrier = start_sink(sink.run(), ground, &lanes, running);
+                (carrier, Some(Outlet::Network(lanes)))
             }
             Destination::StatsdUdp { host, port } => {
-                let relay = Relay::new(config, (host, port), Arc::clone(&account), running);
-                (None, Carrier::Relay(relay))
+                let relay = Relay::new(&config, (host, port), Arc::clone(&account), running);
+                (Carrier::Relay(relay), None)
             }
         };
-        let inbox = match &carrier {
-            Carrier::File(queue) => {
-                Some(start_encoder(config, ground, &account, Outlet::Files(Arc::clone(queue)))?)
-            }
-            Carrier::Network(lanes, _) => {
-                Some(start_encoder(config, ground, &account, Outlet::Network(Arc::clone(lanes)))?)
-            }
-            Carrier::Relay(_) => None,
-        };
-        tracing::info!(output = name, destination = %config.destination, "output started");
-        Ok(Self { name, dir, account, inbox, carrier, ended: Mutex::new(ended) })
+        if let (Some(inbox), Some(outlet)) = (&inbox, outlet) {
+            start_encoder(&config, ground, &account, inbox, outlet)?;
+        }
+        let (name, destination) = (&config.name, &config.destination);
+        tracing::info!(output = name, %destination, "output started");
+        Ok(Self { id, config, dir, account, inbox, carrier, ended: Mutex::new(ended) })
+    }
+
+    /// Only the front of one.
+    fn unstarted(config: OutputConfig) -> Self {
+        let Front { id, account, inbox } = Front::of(&config);
+        // There is nothing to end.
+        let (_, ended) = mpsc::channel();
+        let (dir, carrier) = (None, Carrier::None);
+        Self { id, config, dir, account, inbox, carrier, ended: Mutex::new(ended) }
+    }
+
+    fn front(&self) -> Front {
+        let Self { id, account, inbox, .. } = self;
+        Front { id: *id, account: Arc::clone(account), inbox: inbox.clone() }
     }
 
     fn ledger(&self) -> OutputLedger {
@@ -310,21 +325,21 @@ impl Output {
             Carrier::File(queue) => queue.bytes(),
             Carrier::Network(lanes, _) => lanes.bytes(),
             // Its lines wait for a tenth of a second.
-            Carrier::Relay(_) => 0,
+            Carrier::Relay(_) | Carrier::None => 0,
         };
         OutputLedger { queue_bytes, ..self.account.ledger() }
     }
 
-    fn safety(&self) -> (String, u64, bool) {
+    fn safety(&self) -> (u64, u64, bool) {
         // Read first: what comes later is no part of it.
         let ledger = self.ledger();
         let on_disk = match &self.carrier {
-            Carrier::File(_) => 0,
+            Carrier::File(_) | Carrier::None => 0,
             Carrier::Network(lanes, _) => lanes.synced_points(),
             // Its lines are no points, and nobody waits for them.
-            Carrier::Relay(_) => return (ledger.name, ledger.offered, true),
+            Carrier::Relay(_) => return (self.id, ledger.offered, true),
         };
-        (ledger.name, ledger.offered, ledger.queued <= on_disk)
+        (self.id, ledger.offered, ledger.queued <= on_disk)
     }
 
     /// Nothing more comes in.
@@ -342,6 +357,7 @@ impl Output {
         // An error either way: it has ended, or the time is over.
         let _ = lock(&self.ended).recv_timeout(grace);
         let kept = match &self.carrier {
+            Carrier::None => Kept::default(),
             Carrier::File(queue) => {
                 queue.abandon();
                 Kept::default()
@@ -361,7 +377,7 @@ impl Output {
         }
         // It may have ended before.
         let Some(lost) = self.account.close(kept.points) else { return kept };
-        let output = &self.name;
+        let output = &self.config.name;
         if lost > 0 {
             tracing::warn!(output, points = lost, "stopped before everything was delivered");
         }
@@ -373,32 +389,57 @@ impl Output {
     }
 }
 
-/// Starts what turns batches into payloads: where it takes them from.
+/// What the flush sees of an output.
+#[derive(Debug)]
+struct Front {
+    id: u64,
+    account: Arc<Account>,
+    inbox: Option<Arc<Inbox>>,
+}
+
+impl Front {
+    fn of(config: &OutputConfig) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = config.name.clone();
+        let (account, takes_batches) = match config.destination {
+            Destination::File(_) | Destination::Http(_) => (Account::new(name, true), true),
+            Destination::AvroTcp { .. } => (Account::new(name, false), true),
+            Destination::StatsdUdp { .. } => (Account::new(name, false).of_lines(), false),
+        };
+        let account = Arc::new(account);
+        let inbox = || Arc::new(Inbox::new(INBOX_POINTS, Arc::clone(&account)));
+        let inbox = takes_batches.then(inbox);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), account, inbox }
+    }
+}
+
+/// Starts what turns batches into payloads.
 fn start_encoder(
     config: &OutputConfig,
     ground: &Ground,
     account: &Arc<Account>,
+    inbox: &Arc<Inbox>,
     outlet: Outlet,
-) -> Result<Arc<Inbox>, ShipError> {
-    let inbox = Arc::new(Inbox::new(INBOX_POINTS, Arc::clone(account)));
+) -> Result<(), ShipError> {
     let encoder = Encoder::new(config, &ground.boot_id, Arc::clone(account), outlet);
-    let batches = Arc::clone(&inbox);
-    start_thread(&config.name(), "encode", move || encoder.run(&batches))?;
-    Ok(inbox)
+    let batches = Arc::clone(inbox);
+    start_thread(&config.name, "encode", move || encoder.run(&batches))
 }
 
-/// Where the queue is kept on disk, if it is.
-fn queue_dir(
-    config: &OutputConfig,
-    form: Form,
-    ground: &Ground,
-) -> Result<Option<PathBuf>, ShipError> {
+/// The directory that is an output's alone: of its files, or of its queue if that is kept on disk.
+fn own_dir(config: &OutputConfig, ground: &Ground) -> Result<Option<PathBuf>, ShipError> {
+    let form = match &config.destination {
+        Destination::File(dir) => return Ok(Some(absolute(dir))),
+        Destination::AvroTcp { .. } => Form::Blocks,
+        Destination::Http(_) => Form::Files,
+        Destination::StatsdUdp { .. } => return Ok(None),
+    };
     if config.durability == Durability::Memory {
         return Ok(None);
     }
     let problem = "its name is too long for a directory: give it a shorter one";
-    let dir = disk::dir(&ground.queues, &config.name(), form);
-    dir.map(Some).ok_or_else(|| ShipError::Setting { name: config.name(), problem })
+    let dir = disk::dir(&ground.queues, &config.name, form);
+    dir.map(Some).ok_or_else(|| ShipError::Setting { name: config.name.clone(), problem })
 }
 
 /// Starts what keeps the queue of an output over the network, on disk if it has a directory.
@@ -414,7 +455,7 @@ fn start_lanes(
     if let Some(dir) = dir {
         let (keeping, running) = (Arc::clone(&lanes), running.clone());
         let disk = Disk::new(Files::new(dir), bounds, keeping, Arc::clone(account));
-        start_thread(&config.name(), "queue", move || {
+        start_thread(&config.name, "queue", move || {
             disk.run();
             drop(running);
         })?;
@@ -435,7 +476,7 @@ fn start_file(
     let (from, counted) = (Arc::clone(&queue), Arc::clone(account));
     let sink = FileSink::open(config, dir.to_owned(), boot_id, from, counted)
         .map_err(|source| ShipError::Directory { path: dir.to_owned(), source })?;
-    start_thread(&config.name(), "write", move || {
+    start_thread(&config.name, "write", move || {
         sink.run();
         drop(running);
     })?;

@@ -159,7 +159,8 @@ impl Relay {
             .map_err(|source| ShipError::Thread { name: self.plan.name.clone(), source })?
             .thread()
             .clone();
-        let pairs = (0..workers).map(|_| inlet::pair(thread.clone()));
+        let output: Arc<str> = self.plan.name.as_str().into();
+        let pairs = (0..workers).map(|_| inlet::pair(&output, thread.clone()));
         let (inlets, outflows): (Vec<_>, Vec<_>) = pairs.unzip();
         let _ = hand.send(outflows);
 

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::logging::Level;
+
 /// What is logged, on stderr.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,6 +14,12 @@ pub(crate) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { format: Format::Text, level: "info".to_owned() }
+    }
+}
+
+impl Log {
+    pub(super) fn check(&self) -> Result<(), String> {
+        Level::read(&self.level).map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ use metric::Quantiles;
 use ship::OutputConfig;
 
 use super::{Config, Output};
+use crate::flush;
 
 /// How long to wait before a port or a file that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -89,6 +90,16 @@ impl Config {
             total_expiry: self.total_expiry,
             quantiles: self.to_quantiles(),
             ..FlushConfig::default()
+        }
+    }
+
+    pub(crate) fn to_flush_settings(&self) -> flush::Settings {
+        flush::Settings {
+            interval: self.flush_interval,
+            waiting_limit: self.limits.waiting_points,
+            gauge_expiry: self.gauge_expiry,
+            series_expiry: self.series_expiry,
+            total_expiry: self.total_expiry,
         }
     }
 

@@ -148,6 +148,7 @@ fn an_error_says_where_and_what_was_expected() {
         ("[limits]\ntotal_series = 0", ["FILE", "limits.total_series", "1 or more"]),
         ("[[tag_rule]]\nmetric = \"\"", ["FILE", "tag_rule", "glob"]),
         ("[[tag_rule]]\ndrop_tag = []", ["line 2", "drop_tag", "drop_tags"]),
+        ("[log]\nlevel = \"ship=loud\"", ["FILE", "log.level", "debug"]),
         ("[mesos]\nurl = \"10.0.0.1:5051\"", ["FILE", "mesos.url", "http://"]),
     ] {
         let error = load(text).unwrap_err();

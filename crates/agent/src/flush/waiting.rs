@@ -54,6 +54,11 @@ impl Waiting {
         None
     }
 
+    /// From now on at most so many points may wait; those that do go on waiting.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()

@@ -45,11 +45,11 @@ struct News {
     stop: Option<Stop>,
 }
 
-/// A flush, and how many points each output, by its name, had been offered when it was done.
+/// A flush, and how many points each output, by its number, had been offered when it was done.
 #[derive(Debug)]
 struct Flushed {
     end_ms: i64,
-    offered: Vec<(String, u64)>,
+    offered: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(crate) struct Tell(Arc<Shared>);
 impl Tell {
     /// A flush ended then, and all its points were offered.
     pub(crate) fn flushed(&self, end_ms: i64, outputs: &Outputs) {
-        let offered = outputs.safety().into_iter().map(|(name, offered, _)| (name, offered));
+        let offered = outputs.safety().into_iter().map(|(output, offered, _)| (output, offered));
         let offered = offered.collect();
         let mut news = self.0.news();
         // The times between go: they promise less than the later ones, when those are safe.
@@ -139,7 +139,7 @@ struct Keeping {
     outputs: Arc<Outputs>,
     // How many points each output had been offered when last all of them were safe. Their order may
     // change on the way, so nothing is known of some of them.
-    safe: HashMap<String, u64>,
+    safe: HashMap<u64, u64>,
     last_readings: Option<Vec<DropReading>>,
     complained: Option<Instant>,
 }
@@ -200,9 +200,9 @@ impl Keeping {
     fn look_at_outputs(&mut self) {
         let outputs = self.outputs.safety();
         // Nothing more becomes of what a removed output was offered.
-        self.safe.retain(|known, _| outputs.iter().any(|(name, ..)| name == known));
-        for (name, offered, is_safe) in outputs {
-            let safe = self.safe.entry(name).or_insert(0);
+        self.safe.retain(|known, _| outputs.iter().any(|(output, ..)| output == known));
+        for (output, offered, is_safe) in outputs {
+            let safe = self.safe.entry(output).or_insert(0);
             if is_safe {
                 *safe = offered;
             }
@@ -230,7 +230,9 @@ impl Keeping {
 impl Flushed {
     /// Whether nothing of it would be missing after a crash. An output that is not there any more
     /// has settled what it was offered.
-    fn is_safe(&self, safe: &HashMap<String, u64>) -> bool {
-        self.offered.iter().all(|(name, offered)| safe.get(name).is_none_or(|safe| safe >= offered))
+    fn is_safe(&self, safe: &HashMap<u64, u64>) -> bool {
+        self.offered
+            .iter()
+            .all(|(output, offered)| safe.get(output).is_none_or(|safe| safe >= offered))
     }
 }

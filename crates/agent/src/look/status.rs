@@ -47,6 +47,7 @@ fn show(status: &Value) -> String {
     shown += &sources(status);
     shown.push('\n');
     shown += &outputs(status);
+    shown += &reload(status);
     let mut further = |count: u64, what: &str| {
         if count > 0 {
             let _ = write!(shown, "\n{} {what}\n", grouped(count)); // writing to a String cannot fail
@@ -172,6 +173,28 @@ fn outputs(status: &Value) -> String {
     table::of(&rows)
 }
 
+// What an operator is to know of reloads: a refused one, and what removed outputs left.
+fn reload(status: &Value) -> String {
+    let mut shown = String::new();
+    let reload = &status["reload"];
+    if let Some(at) = reload.pointer("/refusal/at").and_then(Value::as_u64) {
+        let ago = number(status, "/now").saturating_sub(at) / 1000;
+        let ago = humantime::format_duration(Duration::from_secs(ago));
+        let reason = text(reload, "/refusal/reason");
+        // Writing to a String cannot fail.
+        let _ = write!(shown, "\nthe last reload, {ago} ago, was refused: {reason}\n");
+    }
+    for kept in list(reload, "/kept_queues") {
+        let points = grouped(number(kept, "/points"));
+        let output = text(kept, "/output");
+        let _ = write!(
+            shown,
+            "\n{points} points are kept in the queue of {output}, which was removed\n"
+        );
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -197,6 +220,8 @@ mod tests {
                 source("loud", 3_000, json!({"bad_value": 7, "no_kind": 1_200, "dropped_by_rule": 9}), 0),
                 source("ill\u{1b}", 8, json!({}), 2),
             ],
+            "reload": {"refusal": {"at": 3_601_000, "reason": "workers needs\na restart"},
+                "kept_queues": [{"output": "old", "points": 1_234, "bytes": 9}]},
             "total": account, "ended": {}, "waiting": 4, "settings_ignored": 0,
             "lost_last_minute": {"samples": 5, "datagrams": 0, "points": 0},
             "outputs": [{"name": "file", "offered": 3, "acknowledged": 2, "queued": 0,
@@ -214,6 +239,10 @@ lost in the last minute: 5 samples, 0 datagrams, 0 points
 
 DROPPED  OFFERED  ACKNOWLEDGED  QUEUED  RETRIES  OUTPUT
       1        3             2       0        0  file: no\\nroom
+
+the last reload, 1m ago, was refused: workers needs\\na restart
+
+1,234 points are kept in the queue of old, which was removed
 
 4 points wait for their container's labels
 ";

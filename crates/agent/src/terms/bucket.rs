@@ -20,6 +20,11 @@ impl Bucket {
         Self { per_second, most, left: most, filled: None }
     }
 
+    /// Whether it has the size and the pace of another.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        (self.per_second, self.most) == (other.per_second, other.most)
+    }
+
     /// Takes so many bytes out, if there are as many; otherwise none.
     // Hot path: runs once per datagram.
     pub(crate) fn take(&mut self, bytes: usize, now: Instant) -> bool {

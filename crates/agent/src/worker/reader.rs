@@ -114,9 +114,10 @@ impl Reader {
         }
     }
 
-    /// From now on lines of which a sample is kept are put in there too.
-    pub(super) fn relay_to(&mut self, inlets: Vec<Inlet>) {
-        self.relays = Relays::to(inlets);
+    /// From now on lines of which a sample is kept are put in there too, and no more into those of
+    /// these outputs.
+    pub(super) fn relay(&mut self, without: &[String], inlets: Vec<Inlet>) {
+        self.relays.change(without, inlets);
     }
 
     pub(super) fn on(&mut self, event: Event<'_>) {
@@ -145,10 +146,9 @@ impl Reader {
         self.shard.tidy() || !self.unsettled.is_empty()
     }
 
-    /// Something became known of containers: the terms of all are looked up anew, little by little.
+    /// Other terms may hold: those of all are looked up anew, little by little.
     pub(super) fn unsettle(&mut self) {
-        let sources = self.sources.keys().filter(|source| source.container_id().is_some());
-        self.unsettled = sources.cloned().collect();
+        self.unsettled = self.sources.keys().cloned().collect();
     }
 
     /// Keys of a source's series, in parts: see [`Shard::keys`].
@@ -488,11 +488,11 @@ impl Reader {
         if let Some(index) = self.sources.get(source) {
             return *index;
         }
-        let settings = self.terms.settings(source);
-        let terms = self.terms.of(source, settings.as_deref());
+        let grounds = self.terms.grounds(source);
+        let terms = self.terms.of(source, &grounds);
         let index = self.shard.open_source(source.clone(), terms.limits);
         self.tell_ignored(index, source, &terms.ignored);
-        self.tenants.open(index, settings, terms);
+        self.tenants.open(index, grounds, terms);
         self.sources.insert(source.clone(), index);
         if let Origin::Claimed { .. } = source.origin {
             self.claims.opened(source);
@@ -506,14 +506,16 @@ impl Reader {
         for _ in 0..SETTLED_AT_ONCE {
             let Some(source) = self.unsettled.pop() else { return };
             let Some(index) = self.sources.get(&source).copied() else { continue };
-            let settings = self.terms.settings(&source);
-            if self.tenants.is_settled(index, settings.as_ref()) {
+            let grounds = self.terms.grounds(&source);
+            if self.tenants.is_settled(index, &grounds) {
                 continue;
             }
-            let terms = self.terms.of(&source, settings.as_deref());
+            let terms = self.terms.of(&source, &grounds);
             self.shard.set_limits(index, terms.limits);
-            self.tell_ignored(index, &source, &terms.ignored);
-            if self.tenants.change(index, settings, terms) {
+            if self.tenants.ignores_others(index, &terms) {
+                self.tell_ignored(index, &source, &terms.ignored);
+            }
+            if self.tenants.change(index, grounds, terms) {
                 self.shard.relearn(index);
             }
         }

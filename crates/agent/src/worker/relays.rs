@@ -6,8 +6,12 @@ use ship::Inlet;
 pub(super) struct Relays(Vec<Inlet>);
 
 impl Relays {
-    pub(super) fn to(inlets: Vec<Inlet>) -> Self {
-        Self(inlets)
+    /// From now on those of these outputs are left out, and the others are there too. What was put
+    /// before is handed over.
+    pub(super) fn change(&mut self, without: &[String], inlets: Vec<Inlet>) {
+        self.end_batch();
+        self.0.retain(|inlet| !without.iter().any(|output| output == inlet.output()));
+        self.0.extend(inlets);
     }
 
     // Hot path: runs once per line.

@@ -1,13 +1,11 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use aggregate::SourceIndex;
-use enrich::Settings;
 use foldhash::fast::RandomState;
 use metric::Spelling;
 
-use crate::terms::{Bucket, Rules, SourceTerms};
+use crate::terms::{Bucket, Grounds, Rules, SourceTerms};
 
 /// How this worker's sources are treated.
 #[derive(Debug, Default)]
@@ -22,9 +20,10 @@ pub(super) struct Tenants {
 #[derive(Debug, Default)]
 struct Tenant {
     index: Option<SourceIndex>,
-    settings: Option<Arc<Settings>>,
+    grounds: Grounds,
     bucket: Option<Bucket>,
     rules: Rules,
+    ignored: Vec<String>,
     // Changes with the rules.
     generation: u32,
     // How lines that came through its socket spell metrics that are dropped.
@@ -49,19 +48,14 @@ const ENTRY_BYTES: usize = 48;
 
 impl Tenants {
     /// A source was opened.
-    pub(super) fn open(
-        &mut self,
-        index: SourceIndex,
-        settings: Option<Arc<Settings>>,
-        terms: SourceTerms,
-    ) {
+    pub(super) fn open(&mut self, index: SourceIndex, grounds: Grounds, terms: SourceTerms) {
         if self.tenants.len() <= index.get() {
             self.tenants.resize_with(index.get() + 1, Tenant::default);
         }
-        let SourceTerms { bucket, rules, .. } = terms;
+        let SourceTerms { bucket, rules, ignored, limits: _ } = terms;
         let index_of_it = Some(index);
         self.tenants[index.get()] =
-            Tenant { index: index_of_it, settings, bucket, rules, ..Tenant::default() };
+            Tenant { index: index_of_it, grounds, bucket, rules, ignored, ..Tenant::default() };
     }
 
     /// A source was closed.
@@ -71,28 +65,34 @@ impl Tenants {
         self.spelling_bytes -= bytes;
     }
 
-    /// Whether this is what was known of a source's task when its terms were made.
-    pub(super) fn is_settled(&self, index: SourceIndex, settings: Option<&Arc<Settings>>) -> bool {
-        match (&self.tenants[index.get()].settings, settings) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
+    /// Whether a source's terms were made on these grounds.
+    pub(super) fn is_settled(&self, index: SourceIndex, grounds: &Grounds) -> bool {
+        self.tenants[index.get()].grounds.are(grounds)
+    }
+
+    /// Whether other settings of a source's task are ignored on these terms than before.
+    pub(super) fn ignores_others(&self, index: SourceIndex, terms: &SourceTerms) -> bool {
+        self.tenants[index.get()].ignored != terms.ignored
     }
 
     /// A source has other terms now. Whether other rules are among them.
     pub(super) fn change(
         &mut self,
         index: SourceIndex,
-        settings: Option<Arc<Settings>>,
+        grounds: Grounds,
         terms: SourceTerms,
     ) -> bool {
+        let SourceTerms { bucket, rules, ignored, limits: _ } = terms;
         let tenant = &mut self.tenants[index.get()];
-        tenant.settings = settings;
-        tenant.bucket = terms.bucket;
-        let has_changed = !tenant.rules.are(&terms.rules);
+        (tenant.grounds, tenant.ignored) = (grounds, ignored);
+        // What was taken out of one that stays as it was is not given back.
+        let stays = matches!((&tenant.bucket, &bucket), (Some(had), Some(has)) if had.is_as(has));
+        if !stays {
+            tenant.bucket = bucket;
+        }
+        let has_changed = !tenant.rules.are(&rules);
         if has_changed {
-            tenant.rules = terms.rules;
+            tenant.rules = rules;
             tenant.generation = tenant.generation.wrapping_add(1);
         }
         has_changed
@@ -153,7 +153,7 @@ impl Tenants {
 #[cfg(test)]
 mod tests {
     use aggregate::{Limits, Shard, ShardConfig};
-    use enrich::Contexts;
+    use enrich::{Contexts, Settings};
     use metric::{Kind, Origin, ReadAs, Source};
 
     use super::*;
@@ -174,7 +174,7 @@ mod tests {
         let mut tenants = Tenants::default();
         let open = |tenants: &mut Tenants, shard: &mut Shard| {
             let index = shard.open_source(source.clone(), Limits::NONE);
-            tenants.open(index, None, terms.of(&source, None));
+            tenants.open(index, Grounds::default(), terms.of(&source, &Grounds::default()));
             index
         };
         let [via, claimed] = [0; 2].map(|_| open(&mut tenants, &mut shard));
@@ -187,16 +187,13 @@ mod tests {
         assert_eq!(tenants.whose_dropped(via, &spelling("c")), None);
         assert_eq!(tenants.whose_dropped(claimed, &spelling("a")), None);
 
-        let settings = Arc::new(Settings { task_name: "t".into(), ..Settings::default() });
-        let changed = terms.of(&source, Some(&settings));
-        assert!(tenants.change(claimed, Some(settings.clone()), changed));
+        let settings = Settings { task_name: "t".into(), ..Settings::default() };
+        let grounds = Grounds::of(Some(settings));
+        assert!(tenants.change(claimed, grounds.clone(), terms.of(&source, &grounds)));
         assert_eq!(tenants.whose_dropped(via, &spelling("a")), None);
-        assert!(!tenants.change(
-            claimed,
-            Some(settings.clone()),
-            terms.of(&source, Some(&settings))
-        ));
-        assert!(tenants.is_settled(claimed, Some(&settings)) && !tenants.is_settled(claimed, None));
+        assert!(!tenants.change(claimed, grounds.clone(), terms.of(&source, &grounds)));
+        assert!(tenants.is_settled(claimed, &grounds));
+        assert!(!tenants.is_settled(claimed, &Grounds::default()));
         tenants.remember_dropped(via, &spelling("a"), claimed);
         assert_eq!(tenants.whose_dropped(via, &spelling("a")), Some(claimed));
 
@@ -223,7 +220,7 @@ mod tests {
         let (contexts, _poller, _retired) = Contexts::new(enrich::Config::default()).unwrap();
         let terms = Terms::new(&crate::config::Limits::default(), &[], contexts);
         let via = shard.open_source(source.clone(), Limits::NONE);
-        tenants.open(via, None, terms.of(&source, None));
+        tenants.open(via, Grounds::default(), terms.of(&source, &Grounds::default()));
         let long = "x".repeat(1_000);
         for n in 0..20_000 {
             tenants.remember_dropped(via, &spelling(&format!("{long}{n:05}")), via);

@@ -86,6 +86,11 @@ impl Start {
         self
     }
 
+    /// Only writes the configuration, where an agent that runs finds it.
+    pub(crate) fn rewrite(&self) {
+        self.command();
+    }
+
     fn command(&self) -> Command {
         let mut config = format!("data_dir = \"{}\"\n", self.dir.join("data").display());
         if !self.config.contains("flush_interval") {

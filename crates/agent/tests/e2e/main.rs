@@ -17,6 +17,7 @@ mod program;
 mod prometheus;
 mod queue;
 mod relay;
+mod reload;
 mod resources;
 mod restarts;
 mod rules;

@@ -8,10 +8,10 @@ use crate::harness::{Agent, PATIENCE, Start, send, wait_for};
 use crate::stand_in::{Mesos, Reserved, World, task};
 
 /// A StatsD server that only listens.
-struct Receiver(UdpSocket);
+pub(crate) struct Receiver(UdpSocket);
 
 impl Receiver {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at("127.0.0.1:0".parse().unwrap())
     }
 
@@ -21,7 +21,7 @@ impl Receiver {
         Self(socket)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("statsd+udp://{}", self.0.local_addr().unwrap())
     }
 
@@ -41,7 +41,7 @@ impl Receiver {
     }
 
     /// So many lines, in order of their bytes.
-    fn lines(&self, lines: usize) -> Vec<String> {
+    pub(crate) fn lines(&self, lines: usize) -> Vec<String> {
         let packets = self.packets(lines);
         let mut lines: Vec<_> =
             packets.iter().flat_map(|it| it.lines()).map(str::to_owned).collect();

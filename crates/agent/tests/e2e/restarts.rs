@@ -27,32 +27,32 @@ fn points(dir: &TempDir) -> Points {
 }
 
 /// Sends at a fixed rate, whoever listens: a datagram of ten samples of its name every 5 ms.
-struct Sender {
+pub(crate) struct Sender {
     name: &'static str,
     stop: mpsc::Sender<()>,
     thread: JoinHandle<Vec<i64>>,
 }
 
 /// What a sender sent.
-struct Sent {
+pub(crate) struct Sent {
     name: &'static str,
     /// When each datagram was, in unix milliseconds.
     times: Vec<i64>,
 }
 
 impl Sent {
-    fn samples(&self) -> u64 {
+    pub(crate) fn samples(&self) -> u64 {
         self.times.len() as u64 * LINES
     }
 }
 
-enum Target {
+pub(crate) enum Target {
     Udp(SocketAddr),
     Unix(PathBuf),
 }
 
 impl Sender {
-    fn start(name: &'static str, target: Target) -> Self {
+    pub(crate) fn start(name: &'static str, target: Target) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -76,7 +76,7 @@ impl Sender {
         Self { name, stop, thread }
     }
 
-    fn stop(self) -> Sent {
+    pub(crate) fn stop(self) -> Sent {
         self.stop.send(()).unwrap();
         Sent { name: self.name, times: self.thread.join().unwrap() }
     }

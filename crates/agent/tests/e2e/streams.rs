@@ -11,7 +11,7 @@ use crate::stand_in::{Mesos, World, task};
 
 /// Three lists of five numbers that fastavro wrote, with docs in their schema and deflated: two of
 /// the container `cart`, one of them tagged, and one of no container. One number is NaN.
-const BY_FASTAVRO: &[u8] = include_bytes!("../data/metric_lists.avro");
+pub(crate) const BY_FASTAVRO: &[u8] = include_bytes!("../data/metric_lists.avro");
 
 const LISTENER: &str = "[[listener]]\nurl = \"avro+tcp://127.0.0.1:0\"\n";
 

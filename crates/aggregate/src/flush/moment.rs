@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 /// How long what outlives an interval is kept after the last sample. To a tenth of a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expiry {
+    start: Tick,
     gauge: u32,
     series: u32,
     total: u32,
@@ -27,22 +28,29 @@ fn ticks(duration: Duration) -> u32 {
 
 impl Expiry {
     pub(super) fn new(gauge: Duration, series: Duration, total: Duration) -> Self {
+        let expiry = Self::default().to(gauge, series, total);
+        Self { start: expiry.longest().min(u32::MAX / 2), ..expiry }
+    }
+
+    /// Others, on the same clock.
+    pub(super) fn to(self, gauge: Duration, series: Duration, total: Duration) -> Self {
         let ticks_up = |expiry: Duration| ticks(expiry.saturating_add(TICK / 2));
-        Self { gauge: ticks_up(gauge), series: ticks_up(series), total: ticks_up(total) }
+        let (gauge, series, total) = (ticks_up(gauge), ticks_up(series), ticks_up(total));
+        Self { gauge, series, total, ..self }
+    }
+
+    fn longest(self) -> u32 {
+        self.gauge.max(self.total)
     }
 
     pub(super) fn at(self, since_start: Duration) -> Moment {
         let since_start = ticks(since_start.saturating_add(TICK / 2));
-        Moment { now: self.start().saturating_add(since_start), expiry: self }
-    }
-
-    fn start(self) -> Tick {
-        self.gauge.max(self.total).min(u32::MAX / 2)
+        Moment { now: self.start.saturating_add(since_start), expiry: self }
     }
 
     /// When that was which, at the start, was so long ago.
     pub(super) fn before_start(self, ago: Duration) -> Tick {
-        self.start().saturating_sub(ticks(ago.saturating_add(TICK / 2)))
+        self.start.saturating_sub(ticks(ago.saturating_add(TICK / 2)))
     }
 }
 
@@ -58,7 +66,7 @@ impl Moment {
 
     /// Whether everything that was there at the start has expired.
     pub(super) fn has_outlived_all(self) -> bool {
-        self.now >= 2 * self.expiry.start()
+        self.now.saturating_sub(self.expiry.start) >= self.expiry.longest()
     }
 
     /// Whether a gauge that was last written then still has its level.

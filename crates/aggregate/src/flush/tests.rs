@@ -547,3 +547,31 @@ fn nothing_is_left_of_series_and_totals_that_expired() {
     assert!(past.readers.iter().all(|reader| reader.blocks.is_empty()));
     assert!((0..100).all(|number| rounds.flush.rolls[0].block_mut(number).is_none()));
 }
+
+#[test]
+fn other_expiries_hold_from_then_on_on_the_same_clock() {
+    let mut rounds = Rounds::with_expiries(3, 20, 3);
+    let expiries = |rounds: &mut Rounds, gauge: u64, series: u64, total: u64| {
+        let [gauge, series, total] = [gauge, series, total].map(Duration::from_secs);
+        rounds.flush.set_expiries(gauge, series, total);
+    };
+    rounds.record("level", Kind::Gauge, number(7.0));
+    rounds.count("hits", 1.0);
+    rounds.flush();
+    // Longer ones, much longer than the process has run.
+    expiries(&mut rounds, 3600, 20, 3600);
+    for _ in 0..4 {
+        assert_eq!(rounds.flush(), told([("level", Value::Gauge(7.0))]));
+    }
+    rounds.count("hits", 2.0);
+    let both = told([("level", Value::Gauge(7.0)), ("hits", counter(2.0, 3.0))]);
+    assert_eq!(rounds.flush(), both);
+    // Shorter ones: the gauge was written six seconds ago.
+    expiries(&mut rounds, 2, 20, 2);
+    assert_eq!(rounds.flush(), told([]));
+    rounds.flush();
+    rounds.count("hits", 4.0);
+    rounds.record("level", Kind::Gauge, change(1.0));
+    let anew = told([("level", Value::Gauge(1.0)), ("hits", counter(4.0, 4.0))]);
+    assert_eq!(rounds.flush(), anew);
+}

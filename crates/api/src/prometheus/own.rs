@@ -53,6 +53,24 @@ pub(super) static FAMILIES: &[Family] = &[
     family("weir_uptime_seconds", Gauge, "How long the process has run.",
         |cut, row| row(&[], seconds(cut.status.now - cut.status.started))),
 
+    family("weir_reloads_total", Counter, "Reloads of the configuration, by what became of them.",
+        |cut, row| {
+            row(&[("result", "taken")], Count(cut.status.reload.taken));
+            row(&[("result", "refused")], Count(cut.status.reload.refused));
+        }),
+    family("weir_config_last_reload_successful", Gauge, "0 if the last reload was refused, so that the file is not what holds, else 1.",
+        |cut, row| row(&[], Count(cut.status.reload.refusal.is_none().into()))),
+    family("weir_config_last_reload_success_timestamp_seconds", Gauge, "Since when the configuration holds that does now, in unix time.",
+        |cut, row| row(&[], seconds(cut.status.reload.since))),
+    family("weir_kept_queue_points", Gauge, "Points that an output left on disk which was removed since the start.",
+        |cut, row| for kept in &cut.status.reload.kept_queues {
+            row(&[("output", &kept.output)], Count(kept.points));
+        }),
+    family("weir_kept_queue_bytes", Gauge, "Bytes that an output left on disk which was removed since the start.",
+        |cut, row| for kept in &cut.status.reload.kept_queues {
+            row(&[("output", &kept.output)], Count(kept.bytes));
+        }),
+
     family("weir_unclean_previous_stop", Gauge, "1 if the process before this one was killed or crashed, else 0.",
         |cut, row| row(&[], Count(cut.status.unclean_previous_stop.is_some().into()))),
     family("weir_unclean_previous_stop_from_seconds", Gauge, "From when on samples may be missing for that, in unix time; absent if it is not known.",
@@ -154,6 +172,8 @@ pub(super) static FAMILIES: &[Family] = &[
                 row(&[("output", &output.name), ("reason", reason)], Count(*points));
             }
         }),
+    family("weir_removed_outputs_dropped_points_total", Counter, "Points, of a relay lines, that outputs had given up which were removed or replaced since the start.",
+        |cut, row| row(&[], Count(cut.status.removed_outputs_dropped))),
     family("weir_output_retries_total", Counter, "Attempts to deliver that failed and were to be repeated.",
         |cut, row| outputs(cut, row, |it| it.retries)),
     family("weir_output_removed_files_total", Counter, "Files that were delivered, and since removed to keep a directory within its bounds.",

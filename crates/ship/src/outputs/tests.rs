@@ -475,3 +475,94 @@ fn the_ledger_of_a_queue_on_disk_adds_up_at_every_reading_whatever_the_peer_does
         assert!(recovered <= kept, "{recovered} of {kept}");
     }
 }
+
+#[test]
+fn one_that_takes_the_place_of_another_goes_on_with_its_queue_and_misses_nothing() {
+    let queues = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let of = |url: &str| OutputConfig { name: "out".into(), ..on_disk(url) };
+    let outputs = start_in(queues.path(), vec![of(&format!("http://{gone}/"))], &runtime);
+    outputs.offer(&counters(0, 100));
+    outputs.end_flush();
+    let [(first, 100, _)] = outputs.safety()[..] else { panic!("{:?}", outputs.safety()) };
+
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", peer.local_addr().unwrap());
+    let prepared = outputs.prepare(vec![of(&url)]).unwrap();
+    let departing = outputs.exchange(prepared, &[]).pop().unwrap();
+    // What comes before the first has ended waits for the second.
+    outputs.offer(&counters(100, 7));
+    outputs.end_flush();
+    let safety = outputs.safety();
+    assert_eq!(safety.len(), 2);
+    assert!(safety.iter().any(|(id, offered, _)| (*id, *offered) == (first, 100)));
+    assert!(
+        safety.iter().any(|(id, offered, safe)| *id != first && (*offered, *safe) == (7, false))
+    );
+    let (shown, _) = outputs.accounts();
+    assert_eq!(shown.iter().map(|it| it.offered).collect::<Vec<_>>(), [7], "a name stands once");
+
+    let departed = outputs.finish(departing, Duration::from_mins(1));
+    assert!(departed.is_taken_over && departed.error.is_none(), "{departed:?}");
+    assert_eq!((departed.kept.points, departed.kept.lost), (100, 0));
+    std::thread::scope(|scope| {
+        let points = scope.spawn(|| serve(&peer, 2));
+        let ledger = ledger_when(&outputs, |ledger| ledger.acknowledged == 107);
+        assert_eq!((ledger.offered, ledger.recovered), (107, 100));
+        assert_eq!(points.join().unwrap(), 107);
+    });
+    assert!(outputs.safety().iter().all(|(id, ..)| *id != first));
+    outputs.stop(Duration::from_secs(20));
+}
+
+#[test]
+fn what_is_refused_beside_the_others_changes_nothing() {
+    let dirs = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let runtime = runtime();
+    let of = |name: &str, dir: &Path| OutputConfig { name: name.into(), ..config(&file_url(dir)) };
+    let outputs = start(vec![of("a", dirs[0].path()), of("b", dirs[1].path())], &runtime);
+    let refused = |config: OutputConfig| outputs.prepare(vec![config]).unwrap_err();
+    assert!(matches!(refused(of("b", dirs[0].path())), ShipError::SameDirectory(_)));
+    assert!(matches!(refused(of("c", dirs[1].path())), ShipError::SameDirectory(_)));
+    assert!(matches!(refused(of("c", Path::new("/proc/nothing"))), ShipError::Directory { .. }));
+    assert_eq!(outputs.ledgers().len(), 2);
+    // One that was ready and is not taken leaves the others as they are.
+    drop(outputs.prepare(vec![config("http://127.0.0.1:9/"), of("a", dirs[0].path())]).unwrap());
+    outputs.offer(&counters(0, 5));
+    outputs.stop(Duration::from_secs(20));
+    assert!(outputs.ledgers().iter().all(|ledger| ledger.acknowledged == 5));
+}
+
+#[test]
+fn what_an_output_dropped_that_is_gone_is_not_forgotten() {
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outputs = start(vec![config(&format!("avro+tcp://{gone}"))], &runtime);
+    outputs.offer(&counters(0, 7));
+    let name = outputs.ledgers().remove(0).name;
+    outputs.remove(&name, Duration::ZERO).unwrap();
+    assert_eq!(outputs.accounts(), (Vec::new(), 7));
+}
+
+#[test]
+fn one_that_cannot_take_the_place_of_another_costs_what_came_meanwhile_and_says_so() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("points");
+    let runtime = runtime();
+    let named = |codec| OutputConfig { name: "o".into(), codec, ..config(&file_url(&dir)) };
+    let outputs = start(vec![named(Codec::Deflate)], &runtime);
+    outputs.offer(&counters(0, 5));
+    let prepared = outputs.prepare(vec![named(Codec::Null)]).unwrap();
+    let departing = outputs.exchange(prepared, &[]).pop().unwrap();
+    outputs.offer(&counters(5, 3));
+    // It has no directory any more, and cannot make one.
+    departing.output.close();
+    departing.output.end(Duration::from_secs(20));
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::write(&dir, "no directory").unwrap();
+    let departed = outputs.finish(departing, Duration::from_secs(20));
+    assert!(matches!(departed.error, Some(ShipError::Directory { .. })), "{departed:?}");
+    assert!(!departed.is_taken_over);
+    assert_eq!(outputs.accounts(), (Vec::new(), 3));
+}

@@ -13,6 +13,7 @@ const RUNS: usize = 4096;
 /// each with one writer and one reader, neither of which ever waits.
 #[derive(Debug)]
 pub struct Inlet {
+    output: Arc<str>,
     bytes: Producer<u8>,
     runs: Producer<Run>,
     open: Option<Run>,
@@ -37,12 +38,13 @@ pub(crate) struct Outflow {
 }
 
 /// Both sides of one; `relay` is the thread that has the other.
-pub(crate) fn pair(relay: Thread) -> (Inlet, Outflow) {
+pub(crate) fn pair(output: &Arc<str>, relay: Thread) -> (Inlet, Outflow) {
     let (bytes, taken_bytes) = RingBuffer::new(BYTES);
     let (runs, taken_runs) = RingBuffer::new(RUNS);
     let refused = Arc::new(AtomicU64::new(0));
     let outflow = Outflow { bytes: taken_bytes, runs: taken_runs, refused: Arc::clone(&refused) };
-    (Inlet { bytes, runs, open: None, refused, relay }, outflow)
+    let output = Arc::clone(output);
+    (Inlet { output, bytes, runs, open: None, refused, relay }, outflow)
 }
 
 impl Inlet {
@@ -72,6 +74,11 @@ impl Inlet {
         if self.end_run() {
             self.relay.unpark();
         }
+    }
+
+    /// The name of the output that it leads to.
+    pub fn output(&self) -> &str {
+        &self.output
     }
 
     /// Whether there is still a relay at the other end.
@@ -123,7 +130,7 @@ mod tests {
     }
 
     fn both() -> (Inlet, Outflow) {
-        pair(std::thread::current())
+        pair(&"relay".into(), std::thread::current())
     }
 
     #[test]

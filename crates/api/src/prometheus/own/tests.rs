@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    ContainersCounts, LatestCounts, Lost, PrometheusStatus, Refusals, Refused, Restored, Traffic,
-    TrafficCounts, UncleanStop,
+    ContainersCounts, KeptQueue, LatestCounts, Lost, PrometheusStatus, Refusals, Refused,
+    ReloadRefusal, ReloadStatus, Restored, Traffic, TrafficCounts, UncleanStop,
 };
 
 /// Numbers of which no two are alike.
@@ -123,6 +123,7 @@ impl Numbers {
             failed: self.next(),
             last_error: None,
         };
+        let kept = KeptQueue { output: "o".into(), points: self.next(), bytes: self.next() };
         Status {
             version: 1,
             boot_id: "00ff00ff00ff00ff".into(),
@@ -143,12 +144,20 @@ impl Numbers {
             settings_ignored: self.next(),
             waiting: self.next(),
             outputs: vec![output],
+            removed_outputs_dropped: self.next(),
             polls: BTreeMap::from([("node", poll)]),
             streams: vec![stream],
             containers,
             latest: LatestCounts { series: self.next(), left_out: self.next() },
             http: self.traffic(),
             prometheus,
+            reload: ReloadStatus {
+                since: 1_000_900,
+                taken: self.next(),
+                refused: self.next(),
+                refusal: None,
+                kept_queues: vec![kept],
+            },
             unclean_previous_stop: Some(UncleanStop { from: Some(1_000_100), to: 1_000_200 }),
             restored: Restored {
                 sockets: self.next(),
@@ -191,6 +200,7 @@ fn every_number_of_the_status_is_a_sample() {
         ("0", "0"),
         ("1000500", "1000.5"),
         ("1002000", "1.5"),
+        ("1000900", "1000.9"),
         ("1000100", "1000.1"),
         ("1000200", "1000.2"),
     ] {
@@ -272,6 +282,14 @@ fn of_a_container_that_was_registered_again_this_registration_is_shown() {
         text.lines().filter(|line| line.starts_with("weir_source_series{")).collect();
     let expected = status.sources[1].account.series;
     assert_eq!(shown, [format!("weir_source_series{{container_id=\"a\"}} {expected}")]);
+}
+
+#[test]
+fn a_reload_that_was_refused_is_seen() {
+    let mut status = Numbers(1000).status();
+    assert!(written(&status, true).contains("\nweir_config_last_reload_successful 1\n"));
+    status.reload.refusal = Some(ReloadRefusal { at: 7, reason: "no".into() });
+    assert!(written(&status, true).contains("\nweir_config_last_reload_successful 0\n"));
 }
 
 #[test]
