@@ -282,6 +282,12 @@ impl Lanes {
         lock(&self.state).drains = true;
     }
 
+    /// Before the end it is not: time is short.
+    pub(crate) fn drain_no_more(&self) {
+        lock(&self.state).drains = false;
+        self.wake();
+    }
+
     /// The sink has ended: nothing is taken or settled any more.
     pub(crate) fn leave(&self) {
         lock(&self.state).sink_ended = true;

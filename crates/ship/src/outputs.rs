@@ -204,7 +204,10 @@ impl Outputs {
         for output in running.iter() {
             output.end(left());
         }
-        self.wait_while(left(), |leaving| !leaving.is_empty());
+        self.wait_while(left(), |leaving| {
+            leaving.hurry();
+            !leaving.is_empty()
+        });
     }
 }
 

@@ -521,16 +521,18 @@ fn a_stop_in_the_middle_of_a_removal_keeps_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let place = Reserved::new();
     let away = output(&format!("avro+tcp://{}", place.address()), "name = \"away\"");
-    let with = format!("shutdown_grace = \"2s\"\n{LISTENER}{away}");
+    let with = format!("shutdown_grace = \"30s\"\n{LISTENER}{away}");
     let mut agent = Start::in_dir(&dir).config(&with).start();
     burst(&agent, "a");
     agent.status_when(|it| it["outputs"][0]["queued"] == 100);
-    take(&agent, &dir, "shutdown_grace = \"2s\"\n");
+    take(&agent, &dir, "shutdown_grace = \"30s\"\n");
     burst(&agent, "b");
     agent.received(200);
     agent.signal(Signal::HUP);
     agent.signal(Signal::TERM);
+    let begun = Instant::now();
     assert!(agent.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(20), "what can go later is not waited for");
     let points = Points::in_dir(&dir.path().join("data/points"));
     assert_eq!(points.values("b0", "sum"), [1.0]);
 

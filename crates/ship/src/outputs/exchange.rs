@@ -69,6 +69,15 @@ impl Leaving {
         self.all.iter().any(|leaver| leaver.has_successor)
     }
 
+    /// What is on disk stays there: nothing is waited for that can go later.
+    pub(super) fn hurry(&self) {
+        for output in self.outputs() {
+            if let Carrier::Network(lanes, _) = &output.carrier {
+                lanes.drain_no_more();
+            }
+        }
+    }
+
     pub(super) fn outputs(&self) -> impl Iterator<Item = &Arc<Output>> {
         self.all.iter().map(|leaver| &leaver.output)
     }
@@ -163,6 +172,12 @@ impl Outputs {
             has_successor: successor.is_some(),
         }));
         *lock(&self.running) = running.into();
+        // One that is not replaced delivers its backlog, too; a stop that comes then ends that.
+        for Departing { output, successor } in &departing {
+            if let (Carrier::Network(lanes, _), None) = (&output.carrier, successor) {
+                lanes.drain();
+            }
+        }
         departing
     }
 
@@ -172,9 +187,6 @@ impl Outputs {
     /// disk. Blocks, a moment longer than `grace`, and for as long as a disk that hangs.
     pub fn finish(&self, departing: Departing, grace: Duration) -> Departed {
         let Departing { output, successor } = departing;
-        if let (Carrier::Network(lanes, _), None) = (&output.carrier, &successor) {
-            lanes.drain();
-        }
         output.close();
         let kept = output.end(grace);
         output.wait_for_files();

@@ -566,3 +566,23 @@ fn one_that_cannot_take_the_place_of_another_costs_what_came_meanwhile_and_says_
     assert!(!departed.is_taken_over);
     assert_eq!(outputs.accounts(), (Vec::new(), 3));
 }
+
+#[test]
+fn a_stop_does_not_wait_for_what_a_removed_output_cannot_deliver() {
+    let queues = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for url in [format!("avro+tcp://{gone}"), format!("http://{gone}/")] {
+        let outputs = start_in(queues.path(), vec![on_disk(&url)], &runtime);
+        outputs.offer(&counters(0, 9));
+        outputs.end_flush();
+        ledger_when(&outputs, |ledger| ledger.retries > 0);
+        let name = outputs.ledgers().remove(0).name;
+        let departing = outputs.exchange(Vec::new(), &[name]).pop().unwrap();
+        std::thread::scope(|scope| {
+            let ending = scope.spawn(|| outputs.finish(departing, Duration::from_hours(1)));
+            outputs.stop(Duration::from_hours(1));
+            assert_eq!(ending.join().unwrap().kept.points, 9);
+        });
+    }
+}
