@@ -19,7 +19,8 @@ Examples:
   echo 'a:1|c' | weir parse              how a line is read
   weir cat weir-data/points/*.avro       what was written, as JSON lines
 
-Signals: TERM and INT stop it: sockets are read until empty, the last flush is delivered.";
+Signals: TERM and INT stop it: sockets are read until empty, the last flush is delivered. HUP has it
+read its configuration again, and take it or refuse it as a whole: `weir status` says which.";
 
 /// The per-node StatsD agent: containers' metrics in, tagged Avro out.
 #[derive(Debug, Parser)]

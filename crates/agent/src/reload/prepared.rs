@@ -1,4 +1,4 @@
-use anyhow::{Context as _, Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use ingest::Listeners;
 use ship::Inlet;
 
@@ -65,7 +65,7 @@ impl Prepared {
         for listener in &difference.opened {
             let open = || shared::open_one(listener, &ground.listeners);
             let opened = bind_patiently(&ground.store, open);
-            shared.opened.extend(opened.with_context(|| format!("listener {}", listener.url))?);
+            shared.opened.extend(opened?);
         }
         let streams = collector::bind(&difference.opened, &ground.way_in)?;
         let outputs = difference.outputs.iter().map(Output::to_ship).collect();
