@@ -40,6 +40,10 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 
+// Series come in waves; the C library's allocator would keep the memory of the highest.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Cli { command, run } = Cli::parse();
     match command.unwrap_or(Command::Run(run)) {

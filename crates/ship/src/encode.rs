@@ -1,20 +1,19 @@
 use std::sync::Arc;
 
-use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 use metric::Batch;
-use serde::Serialize;
 
 mod list;
 mod point;
 mod unit;
 
+use crate::avro::Object;
 use crate::inbox::{Inbox, Item};
 use crate::ledger::{Account, DropReason};
 use crate::ocf::{self, STREAM_MARKER};
 use crate::outlet::Outlet;
 use crate::queue::{Next, Payload, Queue};
-use crate::{Codec, Counters, Destination, OutputConfig, OutputLedger, Schema, Tags, schema};
+use crate::{Codec, Counters, Destination, OutputConfig, OutputLedger, Schema, Tags};
 
 /// A block is complete when its objects have this many bytes, or at the end of a flush.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -32,7 +31,6 @@ pub(crate) struct Encoder {
     schema: Schema,
     codec: Codec,
     framing: Framing,
-    writer: GenericDatumWriter<'static>,
     block_bytes: usize,
     file_bytes: usize,
     block: Block,
@@ -98,7 +96,6 @@ impl Encoder {
             schema: config.schema,
             codec: config.codec,
             framing,
-            writer: schema::writer(config.schema),
             block_bytes: share.min(block_bytes),
             file_bytes: share.min(FILE_BYTES),
             block: Block::default(),
@@ -131,19 +128,13 @@ impl Encoder {
         }
     }
 
-    fn put<T: Serialize>(&mut self, record: Option<&T>, points: u64) {
-        let before = self.block.bytes.len();
-        let written = record.map(|record| self.writer.write_ser(&mut self.block.bytes, record));
-        match written {
-            Some(Ok(_)) => {
+    // Hot path: runs once per point.
+    fn put(&mut self, object: Option<&impl Object>, points: u64) {
+        match object {
+            Some(object) => {
+                object.write(&mut self.block.bytes);
                 self.block.objects += 1;
                 self.block.points += points;
-            }
-            // A record that fails half-way must leave nothing behind, or the block is lost with it.
-            Some(Err(error)) => {
-                self.block.bytes.truncate(before);
-                self.account.error(format!("cannot encode a record: {error}"));
-                self.account.lose(points, DropReason::Unencodable);
             }
             None => self.account.lose(points, DropReason::Unencodable),
         }
@@ -164,7 +155,7 @@ impl Encoder {
             return;
         }
         let body = &mut self.block.bytes;
-        if let Err(error) = self.codec.avro().compress(body) {
+        if let Err(error) = self.codec.compress(body) {
             self.account.error(format!("cannot compress a block: {error}"));
             self.account.lose(points, DropReason::Unencodable);
         } else if self.framing == Framing::File {

@@ -38,6 +38,7 @@ pub mod segment;
 mod ledger;
 mod retry;
 
+mod avro;
 mod ocf;
 pub mod read;
 pub mod schema;

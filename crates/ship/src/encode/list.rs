@@ -1,30 +1,65 @@
 use std::borrow::Cow;
 
 use metric::{Batch, Datapoint, Point};
-use serde::Serialize;
 
 use super::container_id;
+use crate::avro::{self, Object};
 use crate::{Counters, Tags};
 
 /// Points as `dcos.metrics.MetricList`: the fields are those of the schema, in its order.
-#[derive(Serialize)]
 pub(crate) struct Record<'a> {
     topic: &'a str,
-    tags: &'a [Tag<'a>],
+    source_tags: &'a SourceTags,
+    /// Its series' own.
+    tags: &'a [(Cow<'a, str>, &'a str)],
     datapoints: &'a [ListPoint<'a>],
 }
 
-#[derive(Clone, Serialize)]
-struct Tag<'a> {
-    key: Cow<'a, str>,
-    value: &'a str,
+/// The tags of every list of a batch, written.
+struct SourceTags {
+    number: usize,
+    written: Vec<u8>,
 }
 
-#[derive(Serialize)]
 struct ListPoint<'a> {
-    name: Cow<'a, str>,
+    name: &'a str,
+    /// What stands behind the name and a point.
+    stat: Option<&'a str>,
     time_ms: i64,
     value: f64,
+}
+
+impl Object for Record<'_> {
+    fn write(&self, to: &mut Vec<u8>) {
+        avro::string(to, self.topic);
+        avro::block(to, self.source_tags.number + self.tags.len(), |to| {
+            to.extend_from_slice(&self.source_tags.written);
+            for (key, value) in self.tags {
+                avro::string(to, key);
+                avro::string(to, value);
+            }
+        });
+        avro::block(to, self.datapoints.len(), |to| {
+            self.datapoints.iter().for_each(|point| point.write(to));
+        });
+    }
+}
+
+impl ListPoint<'_> {
+    // Hot path: runs once per point.
+    fn write(&self, to: &mut Vec<u8>) {
+        match self.stat {
+            None => avro::string(to, self.name),
+            Some(stat) => {
+                avro::long(to, (self.name.len() + 1 + stat.len()) as i64);
+                for text in [self.name, ".", stat] {
+                    to.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        avro::long(to, self.time_ms);
+        avro::double(to, self.value);
+    }
 }
 
 /// The most points that a list holds, so that no record, and so no block, grows without bound.
@@ -44,9 +79,10 @@ pub(crate) fn each(
         framework_id => framework_id,
     };
     let source_tags = source_tags(batch, tags);
-    let mut put_list = |tags: &[Tag<'_>], points: &mut Vec<ListPoint<'_>>| {
+    let mut put_list = |tags: &[_], points: &mut Vec<ListPoint<'_>>| {
         if !points.is_empty() {
-            put(Some(&Record { topic, tags, datapoints: points }), points.len() as u64);
+            let record = Record { topic, source_tags: &source_tags, tags, datapoints: points };
+            put(Some(&record), points.len() as u64);
             points.clear();
         }
     };
@@ -57,17 +93,16 @@ pub(crate) fn each(
     for datapoint in untagged {
         untellable += gather(batch, datapoint, counters, &mut points);
         if points.len() >= LIST_POINTS {
-            put_list(&source_tags, &mut points);
+            put_list(&[], &mut points);
         }
     }
-    put_list(&source_tags, &mut points);
-    let mut series_tags = source_tags.clone();
+    put_list(&[], &mut points);
+    let mut own = Vec::new();
     for datapoint in tagged {
-        series_tags.truncate(source_tags.len());
-        let own = batch.dimensions.client_tags(&datapoint.key);
-        series_tags.extend(own.map(|(key, value)| Tag { key, value }));
+        own.clear();
+        own.extend(batch.dimensions.client_tags(&datapoint.key));
         untellable += gather(batch, datapoint, counters, &mut points);
-        put_list(&series_tags, &mut points);
+        put_list(&own, &mut points);
     }
     if untellable > 0 {
         put(None, untellable);
@@ -88,7 +123,8 @@ fn gather<'a>(
             Counters::Cumulative => point.total.unwrap_or(point.value),
         };
         if value.is_finite() {
-            points.push(ListPoint { name: name(&point), time_ms: point.ts, value });
+            let name = point.datapoint.key.name();
+            points.push(ListPoint { name, stat: stat(&point), time_ms: point.ts, value });
         } else {
             untellable += 1;
         }
@@ -96,36 +132,36 @@ fn gather<'a>(
     untellable
 }
 
-/// The metric's name, with the statistic in DC/OS's words where there are several.
-fn name<'a>(point: &Point<'a>) -> Cow<'a, str> {
-    let name = point.datapoint.key.name();
-    if !point.kind.is_summarised() {
-        return Cow::Borrowed(name);
-    }
-    let stat = match point.stat {
+/// The statistic in DC/OS's words, if the metric has several.
+fn stat<'a>(point: &Point<'a>) -> Option<&'a str> {
+    point.kind.is_summarised().then_some(match point.stat {
         "min" => "lower",
         "max" => "upper",
         other => other,
-    };
-    Cow::Owned(format!("{name}.{stat}"))
+    })
 }
 
 /// The tags of every list of a batch. DC/OS's three come first and are there, if empty, for every
 /// container: its collector drops what stands before the container's id.
-fn source_tags(batch: &Batch, tags: Tags) -> Vec<Tag<'_>> {
+fn source_tags(batch: &Batch, tags: Tags) -> SourceTags {
     let who = batch.dimensions.as_ref();
     let id = container_id(batch);
-    let mut all = Vec::new();
+    let mut all = SourceTags { number: 0, written: Vec::new() };
+    let mut add = |key: &str, value: &str| {
+        avro::string(&mut all.written, key);
+        avro::string(&mut all.written, value);
+        all.number += 1;
+    };
     for (place, (key, value)) in who.identity().into_iter().enumerate() {
         let value = if key == "container_id" { id } else { value };
         let wanted =
             if place < 3 { !id.is_empty() } else { tags == Tags::All && !value.is_empty() };
         if wanted {
-            all.push(Tag { key: key.into(), value });
+            add(key, value);
         }
     }
     if tags == Tags::All {
-        all.extend(who.labels.iter().map(|(key, value)| Tag { key: key.into(), value }));
+        who.labels.iter().for_each(|(key, value)| add(key, value));
     }
     all
 }

@@ -1,76 +1,112 @@
 use std::borrow::Cow;
 
-use metric::{Batch, Datapoint, Point};
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use metric::{Batch, Datapoint, SeriesKey};
 
 use super::container_id;
 use super::unit::unit;
+use crate::avro::{self, Object};
 
-/// A point as `weir.v1.MetricPoint`: the fields are those of the schema, in its order.
-#[derive(Serialize)]
+/// A point as `weir.v1.MetricPoint`: the fields are those of the schema, in its order; what many
+/// points have alike is written once.
 pub(crate) struct Record<'a> {
     ts: i64,
     interval_ms: i32,
-    name: &'a str,
-    kind: &'a str,
+    /// `name` and `kind`.
+    series: &'a [u8],
     stat: &'a str,
     value: f64,
     unit: &'a str,
-    host: &'a str,
-    cluster_id: &'a str,
-    agent_id: &'a str,
-    framework_id: &'a str,
-    framework_name: &'a str,
-    executor_id: &'a str,
-    task_id: &'a str,
-    task_name: &'a str,
-    container_id: &'a str,
-    tags: &'a Tags<'a>,
+    /// From `host` to `container_id`.
+    who: &'a [u8],
+    tags: &'a [u8],
     boot_id: &'a str,
     seq: i64,
 }
 
+/// More than the fields take that are not written yet, but for their texts.
+const OWN_BYTES: usize = 64;
+
+impl Object for Record<'_> {
+    // Hot path: runs once per point.
+    fn write(&self, to: &mut Vec<u8>) {
+        to.reserve(self.series.len() + self.who.len() + self.tags.len() + OWN_BYTES);
+        avro::long(to, self.ts);
+        avro::long(to, self.interval_ms.into());
+        to.extend_from_slice(self.series);
+        avro::string(to, self.stat);
+        avro::double(to, self.value);
+        avro::string(to, self.unit);
+        to.extend_from_slice(self.who);
+        to.extend_from_slice(self.tags);
+        avro::string(to, self.boot_id);
+        avro::long(to, self.seq);
+    }
+}
+
 /// Hands over the record of each point of a batch, or `None` for one whose value is not finite.
 pub(crate) fn each(batch: &Batch, boot_id: &str, mut put: impl FnMut(Option<&Record<'_>>)) {
-    let who = batch.dimensions.as_ref();
+    let who = written_who(batch);
+    let source_tags = SourceTags::of(batch);
+    let (mut series, mut tags) = (Vec::new(), Vec::new());
     let mut seq = batch.first_seq;
     for datapoint in &batch.datapoints {
-        let tags = Tags::of(batch, datapoint);
+        let name = datapoint.key.name();
+        series.clear();
+        avro::string(&mut series, name);
+        avro::string(&mut series, datapoint.key.kind().name());
+        tags.clear();
+        source_tags.write_with(datapoint, &mut tags);
+        let unit = unit(batch, name);
         for point in batch.points_of(datapoint) {
-            let Point { kind, stat, value, ts, interval_ms, .. } = point;
             let record = Record {
-                ts,
-                interval_ms,
-                name: datapoint.key.name(),
-                kind: kind.name(),
-                stat,
-                value,
-                unit: unit(batch, datapoint.key.name()),
-                host: &who.hostname,
-                cluster_id: &who.cluster_id,
-                agent_id: &who.agent_id,
-                framework_id: &who.framework_id,
-                framework_name: &who.framework_name,
-                executor_id: &who.executor_id,
-                task_id: &who.task_id,
-                task_name: &who.task_name,
-                container_id: container_id(batch),
+                ts: point.ts,
+                interval_ms: point.interval_ms,
+                series: &series,
+                stat: point.stat,
+                value: point.value,
+                unit,
+                who: &who,
                 tags: &tags,
                 boot_id,
                 seq,
             };
-            put(value.is_finite().then_some(&record));
+            put(point.value.is_finite().then_some(&record));
             seq += 1;
         }
     }
 }
 
-/// The map of a point's tags: no key twice.
-struct Tags<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+fn written_who(batch: &Batch) -> Vec<u8> {
+    let who = batch.dimensions.as_ref();
+    let mut written = Vec::new();
+    for field in [
+        who.hostname.as_str(),
+        &who.cluster_id,
+        &who.agent_id,
+        &who.framework_id,
+        &who.framework_name,
+        &who.executor_id,
+        &who.task_id,
+        &who.task_name,
+        container_id(batch),
+    ] {
+        avro::string(&mut written, field);
+    }
+    written
+}
 
-impl<'a> Tags<'a> {
-    fn of(batch: &'a Batch, datapoint: &'a Datapoint) -> Self {
+/// The tags that all points of a batch have: who the source is, where no field says it, and its
+/// labels.
+struct SourceTags<'a> {
+    batch: &'a Batch,
+    tags: Vec<TagPair<'a>>,
+    written: Vec<u8>,
+}
+
+type TagPair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+impl<'a> SourceTags<'a> {
+    fn of(batch: &'a Batch) -> Self {
         let who = batch.dimensions.as_ref();
         let unfielded = [
             ("parent_container_id", who.parent_container_id.as_str()),
@@ -78,40 +114,63 @@ impl<'a> Tags<'a> {
             ("framework_role", &who.framework_role),
             ("framework_principal", &who.framework_principal),
         ];
-        let mut tags = Self(Vec::new());
-        for (key, value) in unfielded.into_iter().filter(|(_, value)| !value.is_empty()) {
-            tags.0.push((key.into(), value.into()));
-        }
+        let unfielded = unfielded.into_iter().filter(|(_, value)| !value.is_empty());
         // No label has the name of an identity: a context is made so.
-        tags.0.extend(who.labels.iter().map(|(key, value)| (key.into(), value.into())));
-        let sources = tags.0.len();
-        for (key, value) in who.client_tags(&datapoint.key) {
-            tags.add(sources, key, value);
-        }
-        tags
+        let labels = who.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let tags: Vec<TagPair<'_>> =
+            unfielded.chain(labels).map(|(key, value)| (key.into(), value.into())).collect();
+        let mut written = Vec::new();
+        write_tags(&tags, &mut written);
+        Self { batch, tags, written }
     }
 
-    /// Adds a client's tag; the first `sources` tags are not the client's to change.
-    fn add(&mut self, sources: usize, key: Cow<'a, str>, value: &'a str) {
-        match self.0.iter().position(|(taken, _)| *taken == key) {
-            // Only a label that is itself named exported_… can be met here, and it stays.
-            Some(place) if place < sources => {}
-            Some(place) => {
-                let joined = self.0[place].1.to_mut();
-                joined.push(',');
-                joined.push_str(value);
-            }
-            None => self.0.push((key, value.into())),
+    /// Writes the map of a datapoint's tags: no key twice.
+    fn write_with(&self, datapoint: &Datapoint, to: &mut Vec<u8>) {
+        let key = &datapoint.key;
+        if !self.are_apart_from(key) {
+            let all = self.joined_with(key);
+            return avro::block(to, all.len(), |to| write_tags(&all, to));
         }
+        avro::block(to, self.tags.len() + key.tags().count(), |to| {
+            to.extend_from_slice(&self.written);
+            for (key, value) in key.tags() {
+                avro::string(to, key);
+                avro::string(to, value);
+            }
+        });
+    }
+
+    /// Whether a series' own tags can stand beside these as they are: none is renamed, and no key
+    /// has two values.
+    fn are_apart_from(&self, key: &SeriesKey) -> bool {
+        let mut last = None;
+        key.tags().all(|(key, _)| {
+            let is_new = last.replace(key) != Some(key);
+            is_new && matches!(self.batch.dimensions.exported(key), Cow::Borrowed(_))
+        })
+    }
+
+    fn joined_with<'b>(&'b self, key: &'b SeriesKey) -> Vec<TagPair<'b>> {
+        let mut all = self.tags.clone();
+        for (key, value) in self.batch.dimensions.client_tags(key) {
+            match all.iter().position(|(taken, _)| *taken == key) {
+                // Only a label that is itself named exported_… can be met here, and it stays.
+                Some(place) if place < self.tags.len() => {}
+                Some(place) => {
+                    let joined = all[place].1.to_mut();
+                    joined.push(',');
+                    joined.push_str(value);
+                }
+                None => all.push((key, value.into())),
+            }
+        }
+        all
     }
 }
 
-impl Serialize for Tags<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
+fn write_tags(tags: &[TagPair<'_>], to: &mut Vec<u8>) {
+    for (key, value) in tags {
+        avro::string(to, key);
+        avro::string(to, value);
     }
 }

@@ -1,3 +1,5 @@
+mod library;
+
 use std::collections::BTreeMap;
 
 use metric::{
