@@ -102,6 +102,7 @@ impl Thread {
             merge: flush.merge,
             started: now.at,
             ends: Ends::new(flush.settings.interval, now),
+            patience: patience(flush.settings.interval),
             spare: Vec::new(),
             messages,
             is_stopping: false,
@@ -142,6 +143,8 @@ struct Running {
     merge: aggregate::Flush,
     started: Instant,
     ends: Ends,
+    // How long one flush may wait for encoders.
+    patience: Duration,
     waiting: Waiting,
     way_out: WayOut,
     // Intervals that were merged and emptied, for the next swap.
@@ -194,6 +197,7 @@ impl Running {
         let Settings { interval, waiting_limit, gauge_expiry, series_expiry, total_expiry } =
             settings;
         self.ends.set_interval(interval, Now::read());
+        self.patience = patience(interval);
         self.waiting.set_limit(waiting_limit);
         self.merge.set_expiries(gauge_expiry, series_expiry, total_expiry);
         if let Some(latest) = &self.way_out.latest {
@@ -203,6 +207,7 @@ impl Running {
 
     fn flush(&mut self, end: impl FnOnce(&mut Ends, Now) -> End) {
         let began_ms = Now::read().wall_ms;
+        self.way_out.outputs.be_patient(self.patience);
         let intervals = self.swap();
         let end = end(&mut self.ends, Now::read());
         // A source that ended before its worker was swapped ends here before the merge too.
@@ -305,6 +310,12 @@ impl Running {
             }
         }
     }
+}
+
+/// How long one flush may wait for encoders: so that the next begins in time, and well within what a
+/// watchdog bears.
+fn patience(interval: Duration) -> Duration {
+    Duration::from_secs(10).min(interval * 3 / 4)
 }
 
 /// The way of a batch to the outputs.

@@ -42,7 +42,7 @@ use cli::{Cli, Command};
 
 // Series come in waves; the C library's allocator would keep the memory of the highest.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let Cli { command, run } = Cli::parse();

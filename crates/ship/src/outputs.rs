@@ -29,13 +29,13 @@ use crate::{Destination, Durability, OutputConfig, OutputLedger, ShipError};
 use exchange::Leaving;
 pub use exchange::{Departed, Departing, Prepared};
 
-/// How many points may wait to be encoded in each output.
-const INBOX_POINTS: u64 = 1_000_000;
+/// How many points may wait to be encoded in each output: some tens of bytes each.
+const INBOX_POINTS: u64 = 200_000;
 
 /// The most bytes of payloads that wait for a file, whatever its `queue_bytes`.
 const QUEUE_BYTES: u64 = 256 << 20;
 
-/// How long the encoders may hold up one flush, all together.
+/// How long the encoders may hold up whoever offers, all together, before he says otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The running outputs.
@@ -136,8 +136,14 @@ impl Outputs {
         Arc::clone(&lock(&self.running))
     }
 
-    /// Hands a batch to every output. Waits for an encoder that is behind, but for no more than two
-    /// seconds in a flush; an output that has no room after that drops the batch.
+    /// How long [`Outputs::offer`] may wait in all, from now on until the next word. At first two
+    /// seconds.
+    pub fn be_patient(&self, patience: Duration) {
+        *lock(&self.patience) = patience;
+    }
+
+    /// Hands a batch to every output. Waits for an encoder that is behind as long as there is
+    /// patience; an output that has no room after that drops the batch.
     pub fn offer(&self, batch: &Arc<Batch>) {
         let mut patience = lock(&self.patience);
         for output in self.running().iter() {
@@ -171,7 +177,6 @@ impl Outputs {
                 inbox.end_flush();
             }
         }
-        *lock(&self.patience) = PATIENCE;
     }
 
     /// Of every output, by a number that no other has, how many points it had been offered, and
