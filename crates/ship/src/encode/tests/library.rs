@@ -122,7 +122,7 @@ fn tags(batch: &Batch, datapoint: &Datapoint) -> Map {
     for (key, value) in who.client_tags(&datapoint.key) {
         match tags.iter().position(|(taken, _)| *taken == key) {
             Some(place) if place < labels => {}
-            Some(place) => tags[place].1 += &format!(",{value}"),
+            Some(place) => tags[place].1.extend([",", value]),
             None => tags.push((key.into_owned(), value.to_owned())),
         }
     }
