@@ -1,3 +1,5 @@
+mod hand_over;
+
 use std::time::Duration;
 
 use metric::{Note, Origin, ReadAs, Tag};
