@@ -26,6 +26,9 @@ mod peer;
 mod config;
 mod error;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use config::{Config, Reconcile};
 pub use contexts::{Context, Contexts, Health, PollHealth};
 pub use directory::{Directory, Loaded};

@@ -10,7 +10,7 @@ use crate::answer::{self, Agent, Containers, Numbers, State};
 use crate::directory::read_bounded;
 
 mod credentials;
-mod service_account;
+pub(crate) mod service_account;
 
 pub use credentials::Credentials;
 use credentials::Session;

@@ -27,10 +27,10 @@ const TOKEN_LIFE: Duration = Duration::from_hours(1);
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 30);
 
 /// A successful log-in.
-pub(super) struct LogIn {
+pub(crate) struct LogIn {
     pub(super) token: Secret,
     /// How long the token is good for, from now.
-    pub(super) life: Duration,
+    pub(crate) life: Duration,
 }
 
 #[derive(Deserialize)]
@@ -58,9 +58,14 @@ pub(super) async fn log_in(client: &Client, file: &Path) -> Result<LogIn, String
     if status != StatusCode::OK {
         return Err(format!("HTTP {status}{}", error_code(&answer)));
     }
-    let token = token_of(&answer).ok_or("the answer holds no token")?;
+    read_log_in(&answer, now).ok_or_else(|| "the answer holds no token".to_owned())
+}
+
+/// Reads what is answered to a log-in.
+pub(crate) fn read_log_in(answer: &[u8], now: Duration) -> Option<LogIn> {
+    let token = token_of(answer)?;
     let life = expiry(&token).map_or(TOKEN_LIFE, |expiry| expiry.saturating_sub(now));
-    Ok(LogIn { token, life: life.min(LONGEST_LIFE) })
+    Some(LogIn { token, life: life.min(LONGEST_LIFE) })
 }
 
 // Where to log in, and with what.
@@ -125,7 +130,7 @@ fn expiry(token: &Secret) -> Option<Duration> {
 }
 
 // DC/OS's word for what is wrong, if it is one that can hold no secret.
-fn error_code(answer: &[u8]) -> String {
+pub(crate) fn error_code(answer: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Answer {
         code: String,
