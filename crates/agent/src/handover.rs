@@ -35,7 +35,9 @@ impl Handover {
             .map(|it| UncleanStop { from: it.until_ms, to: now.wall_ms });
         if let Some(UncleanStop { from, to }) = unclean {
             let since = match from {
-                Some(from) => format!("{:.1} s ago", (to - from).max(0) as f64 / 1000.0),
+                Some(from) => {
+                    format!("{:.1} s ago", to.saturating_sub(from).max(0) as f64 / 1000.0)
+                }
                 None => "at an unknown time".to_owned(),
             };
             warn!(

@@ -56,22 +56,26 @@ impl Running {
         let path = dir.join(NAME);
         let before = read(&path).ok().flatten();
         let (number, completed_ms) = before.unwrap_or((0, now_ms));
-        let running = Self::create(&path, number, completed_ms).inspect_err(|error| {
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.inspect_err(|error| {
             warn!("cannot write {}: {error}; a crash will not be noticed", path.display());
         });
-        running.ok()
+        let mut running = Self { path, file: file.ok()?, number, completed_ms };
+        // That it is there says enough, but for the time.
+        if let Err(error) = running.write_first() {
+            let path = running.path.display();
+            warn!("cannot write {path}: {error}; of a crash it may not be known when it was");
+        }
+        Some(running)
     }
 
-    fn create(path: &Path, number: u64, completed_ms: i64) -> io::Result<Self> {
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        file.set_len(2 * SLOT as u64)?;
-        let mut running = Self { path: path.to_owned(), file, number, completed_ms };
+    fn write_first(&mut self) -> io::Result<()> {
+        self.file.set_len(2 * SLOT as u64)?;
         // Both, so that none is of another process's time.
-        running.write(completed_ms)?;
-        running.write(completed_ms)?;
-        running.file.sync_all()?;
-        file::sync_dir_of(path)?;
-        Ok(running)
+        self.write(self.completed_ms)?;
+        self.write(self.completed_ms)?;
+        self.file.sync_all()?;
+        file::sync_dir_of(&self.path)
     }
 
     /// All points of the flush that ended then, and of those before, are safe.

@@ -174,6 +174,7 @@ fn everything_that_was_sent_is_in_the_ledger_or_was_counted_by_the_kernel() {
             }
             // Until each of them has met what it is here to meet.
             agent.status_when(|status| {
+                check_all(status);
                 (0..CONTAINERS).all(|it| {
                     let account = of(status, &id(it));
                     number(&account, "/received/datagrams") > 20
@@ -188,8 +189,10 @@ fn everything_that_was_sent_is_in_the_ledger_or_was_counted_by_the_kernel() {
     let arrived = |account: &Value| {
         number(account, "/received/datagrams") + number(account, "/kernel_dropped")
     };
-    let status = agent
-        .status_when(|status| (0..CONTAINERS).all(|it| arrived(&of(status, &id(it))) == sent[it]));
+    let status = agent.status_when(|status| {
+        check_all(status);
+        (0..CONTAINERS).all(|it| arrived(&of(status, &id(it))) == sent[it])
+    });
     check_all(&status);
     for container in 0..CONTAINERS {
         let (sends, account) = (Sends::of(container), of(&status, &id(container)));

@@ -37,7 +37,9 @@ pub(crate) struct Start {
     dir: PathBuf,
     config: String,
     flags: Vec<String>,
+    env: Vec<(&'static str, String)>,
     survives_file_limit: bool,
+    begins_on_a_full_disk: bool,
     limit: Option<u32>,
     manager: Option<Manager>,
 }
@@ -50,16 +52,25 @@ impl Start {
             dir: dir.path().to_owned(),
             config: String::new(),
             flags: Vec::new(),
+            env: Vec::new(),
             survives_file_limit: false,
+            begins_on_a_full_disk: false,
             limit: None,
             manager: None,
         }
     }
 
-    /// So that a limit of its files' size is an error of its writes, and not its end.
+    /// So that a limit of its files' size is an error of its writes, and not its end. Its log is
+    /// not one of them.
     pub(crate) fn survives_file_limit(mut self) -> Self {
         self.survives_file_limit = true;
         self
+    }
+
+    /// The same, and until there is room it can write to no file from the start.
+    pub(crate) fn on_a_full_disk(mut self) -> Self {
+        self.begins_on_a_full_disk = true;
+        self.survives_file_limit()
     }
 
     /// Under this service manager, which hands it what it has kept.
@@ -91,6 +102,12 @@ impl Start {
         self.command();
     }
 
+    /// With this in its environment.
+    pub(crate) fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.env.push((name, value.to_owned()));
+        self
+    }
+
     fn command(&self) -> Command {
         let mut config = format!("data_dir = \"{}\"\n", self.dir.join("data").display());
         if !self.config.contains("flush_interval") {
@@ -109,11 +126,14 @@ impl Start {
         let file = self.dir.join("weir.toml");
         std::fs::write(&file, config).unwrap();
         let weir = env!("CARGO_BIN_EXE_weir");
-        let mut command = Command::new(if self.survives_file_limit { "sh" } else { weir });
+        let mut command = Command::new(if self.survives_file_limit { "bash" } else { weir });
         if self.survives_file_limit {
-            command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", weir]);
+            let limit = if self.begins_on_a_full_disk { "ulimit -S -f 0;" } else { "" };
+            let log = "exec 2> >(exec cat >&2);";
+            command.args(["-c", &format!("trap '' XFSZ; {log} {limit} exec \"$0\" \"$@\""), weir]);
         }
         command.arg("run").arg("--config").arg(file).args(&self.flags);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -125,6 +145,7 @@ impl Start {
             let mut limited = Command::new("bash");
             limited.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "bash"]);
             limited.arg(command.get_program()).args(command.get_args());
+            limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
             command = limited;
         }
         let mut child = match &self.manager {

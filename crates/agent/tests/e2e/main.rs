@@ -7,8 +7,10 @@ mod stand_in;
 
 mod basics;
 mod bounds;
+mod clock;
 mod containers;
 mod flood;
+mod full_disk;
 mod ledger;
 mod look;
 mod mesos;

@@ -106,6 +106,7 @@ impl Manager {
         script += "export LISTEN_PID=$$; exec \"$@\"";
         let mut shell = Command::new("bash");
         shell.args(["-c", &script, "bash"]).arg(program.get_program()).args(program.get_args());
+        shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.env("NOTIFY_SOCKET", self.0.dir.path().join("notify"));
         shell.env("WATCHDOG_USEC", "600000");
         shell.env("LISTEN_FDS", handed.len().to_string());

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger as set_linger;
 use serde_json::Value;
 use ship::segment::{Found, Scan};
 use tempfile::TempDir;
@@ -43,7 +44,7 @@ fn is_delivered(output: &Value) -> bool {
 }
 
 /// The points that one connection has brought.
-fn points(collector: &Collector, place: usize) -> u64 {
+pub(crate) fn points(collector: &Collector, place: usize) -> u64 {
     let lists = collector.lists(place);
     lists.iter().map(|list| list["datapoints"].as_array().unwrap().len() as u64).sum()
 }
@@ -56,7 +57,7 @@ fn values(collector: &Collector) -> BTreeSet<u64> {
 }
 
 /// The queue's files on disk.
-fn segments(dir: &TempDir) -> Vec<PathBuf> {
+pub(crate) fn segments(dir: &TempDir) -> Vec<PathBuf> {
     let queues = fs::read_dir(dir.path().join("data/queue")).into_iter().flatten().flatten();
     queues.flat_map(|queue| files(&queue.path(), "segment")).collect()
 }
@@ -455,4 +456,80 @@ fn what_is_new_is_not_held_up_by_what_has_waited() {
     let mut sorted = old.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (1..=20).collect::<Vec<_>>());
+}
+
+/// What a process has in memory, in bytes.
+fn resident(agent: &Agent) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// What an upstream does that takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Takes {
+    /// It is not there.
+    IsAway,
+    /// It accepts, and reads nothing.
+    ReadsNothing,
+    /// It accepts, and resets.
+    Resets,
+    /// It accepts, and is done.
+    HalfCloses,
+}
+
+impl Takes {
+    /// What it does, until the test program ends.
+    fn go_on(self, place: Reserved) {
+        if self == Self::IsAway {
+            return std::mem::forget(place);
+        }
+        let listener = place.listen();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for peer in listener.incoming() {
+                let peer = peer.unwrap();
+                match self {
+                    Self::IsAway | Self::ReadsNothing => {}
+                    Self::Resets => {
+                        set_linger(&peer, Some(Duration::ZERO)).unwrap();
+                        continue;
+                    }
+                    Self::HalfCloses => peer.shutdown(Shutdown::Write).unwrap(),
+                }
+                open.push(peer);
+            }
+        });
+    }
+}
+
+#[test]
+fn an_upstream_that_takes_nothing_costs_disk_and_not_memory_however_long_it_does() {
+    for takes in [Takes::IsAway, Takes::ReadsNothing, Takes::Resets, Takes::HalfCloses] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Reserved::new();
+        let url = format!("avro+tcp://{}", place.address());
+        takes.go_on(place);
+        let agent = Start::in_dir(&dir).config(&output(&url, "")).start();
+        // Gauges, each of which is told at every flush.
+        let tag = "x".repeat(900);
+        for part in 0..100 {
+            let lines: Vec<_> = (0..60).map(|n| format!("m{part}.{n}:1|g|#tag:{tag}")).collect();
+            agent.send(lines.join("\n"));
+            // So much fits into a receive buffer.
+            if part % 2 == 1 {
+                agent.received((part + 1) * 60);
+            }
+        }
+        let resident_at = |mebibytes: u64| {
+            let output = when(&agent, |it| it["queue_bytes"].as_u64() >= Some(mebibytes << 20));
+            let [offered, acknowledged, queued, dropped] = account(&output);
+            assert_eq!((offered, dropped), (acknowledged + queued, 0), "{takes:?}: {output}");
+            assert_eq!(output["queue_degraded"], false, "{takes:?}");
+            resident(&agent)
+        };
+        let (early, late) = (resident_at(16), resident_at(64));
+        // Some of what is live is in memory, too.
+        assert!(late < early + (24 << 20), "{takes:?}: {early} grew to {late} bytes");
+    }
 }
