@@ -36,6 +36,7 @@ use tracing::warn;
 
 use crate::config::{ListenUrl, Listener};
 use crate::flush::Message;
+use crate::worker::{Trouble, Troubles};
 use connection::Connection;
 use containers::Containers;
 pub(crate) use roll::Roll;
@@ -91,6 +92,7 @@ struct Shared {
     source: Arc<Source>,
     counts: Mutex<Counts>,
     fares: Mutex<Fares>,
+    troubles: Mutex<Troubles>,
     containers: Mutex<Containers>,
     /// Held while a block is unpacked, so that only one is at a time.
     unpacking: Mutex<()>,
@@ -141,6 +143,7 @@ impl Bound {
             source,
             counts: Mutex::default(),
             fares: Mutex::default(),
+            troubles: Mutex::default(),
             unpacking: Mutex::default(),
             open: Mutex::default(),
             way_in: way_in.clone(),
@@ -226,6 +229,16 @@ impl Streams {
             fares.logged = Some(now);
         }
         logs
+    }
+
+    // Samples were lost, so many, one of them as in the example. A log that hangs holds up those who
+    // sent them only.
+    fn complain(&self, lost: (Trouble, u64), example: &str) {
+        let Shared { troubles, source, .. } = &*self.0;
+        let complaint = lock(troubles).about(source, lost, example.as_bytes(), Instant::now());
+        if let Some(complaint) = complaint {
+            complaint.write();
+        }
     }
 
     fn fare(&self, fare: impl FnOnce(&mut Fares)) {

@@ -31,6 +31,7 @@ use crate::watchdog::Beat;
 
 pub(crate) use account::{Accounts, SourceAccount, SourceNotes};
 use complaints::Complaints;
+pub(crate) use complaints::{Trouble, Troubles};
 use reader::Reader;
 
 /// What a worker is asked.

@@ -11,11 +11,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::list::Examples;
 use super::pace::{Pace, Paced};
 use super::throttle::{Throttle, Verdict};
 use super::{BLOCK_BYTES, Streams, list, lock};
 use crate::ends::Now;
 use crate::flush::Message;
+use crate::worker::Trouble;
 
 /// One sender.
 pub(super) struct Connection {
@@ -49,6 +51,7 @@ impl Connection {
                 counts.truncated += 1;
                 counts.reject(Reason::Truncated, 1);
             });
+            self.streams.complain((Trouble::Rejected(Reason::Truncated), 1), "");
         }
         if self.streams.failed(fault.to_string()) {
             warn!(peer = %self.peer, error = %fault, "an Avro stream was ended");
@@ -84,7 +87,8 @@ impl Connection {
     fn take(&self, mut block: Block<'_>, size: u64, is_wanted: bool) -> Result<(), ReadError> {
         let one_at_a_time = lock(&self.streams.0.unpacking);
         let now = Now::read();
-        let mut counts = Counts::default();
+        let (mut counts, mut examples, mut discarded) =
+            (Counts::default(), Examples::default(), String::new());
         counts.received.datagrams += 1;
         counts.received.bytes += size;
         let mut all: HashMap<Arc<Source>, Vec<Datapoint>> = HashMap::new();
@@ -94,6 +98,7 @@ impl Connection {
                 Ok(list) if is_wanted => {
                     let told = list::read(list, now.wall_ms);
                     counts += told.counts;
+                    examples.add_all(told.examples);
                     if !told.datapoints.is_empty() {
                         let source = self.source(told.container.as_ref(), now.at);
                         all.entry(source).or_default().extend(told.datapoints);
@@ -103,6 +108,11 @@ impl Connection {
                     let numbers = list.datapoints.len() as u64;
                     counts.received.samples += numbers;
                     counts.throttled.samples += numbers;
+                    if let Some(number) = list.datapoints.first()
+                        && discarded.is_empty()
+                    {
+                        discarded = list::spell(number, &list.tags);
+                    }
                 }
                 Err(error) => {
                     read = Err(error);
@@ -116,6 +126,13 @@ impl Connection {
         }
         self.streams.count(|all| *all += counts);
         drop(one_at_a_time);
+        for (reason, example) in examples.iter() {
+            let count = counts.rejected.get(reason);
+            self.streams.complain((Trouble::Rejected(reason), count), example);
+        }
+        if counts.throttled.samples > 0 {
+            self.streams.complain((Trouble::Discarded, counts.throttled.samples), &discarded);
+        }
         self.pass_on(all);
         read
     }

@@ -2,7 +2,7 @@ use metric::{
     Counts, Datapoint, Dimensions, Kind, Note, Notes, Reason, SeriesKey, Tag, UnixMillis, Value,
     check_container_id,
 };
-use ship::read::{ListTag, MetricList};
+use ship::read::{ListDatapoint, ListTag, MetricList};
 
 // The bounds of a sample's.
 const NAME_BYTES: usize = 1024;
@@ -21,6 +21,33 @@ pub(super) struct Told {
     pub(super) datapoints: Vec<Datapoint>,
     /// What became of its numbers.
     pub(super) counts: Counts,
+    /// The first number that was refused for each reason.
+    pub(super) examples: Examples,
+}
+
+/// Numbers that were refused, one for each reason.
+#[derive(Debug, Default)]
+pub(super) struct Examples(Vec<(Reason, String)>);
+
+impl Examples {
+    /// Adds one, if it is the first.
+    pub(super) fn add(&mut self, reason: Reason, example: impl FnOnce() -> String) {
+        if self.0.iter().all(|(known, _)| *known != reason) {
+            self.0.push((reason, example()));
+        }
+    }
+
+    /// Adds those of other reasons.
+    pub(super) fn add_all(&mut self, others: Self) {
+        for (reason, example) in others.0 {
+            self.add(reason, || example);
+        }
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Reason, &str)> {
+        self.0.iter().map(|(reason, example)| (*reason, example.as_str()))
+    }
 }
 
 /// A container by the word of a stream.
@@ -34,7 +61,7 @@ pub(super) struct Container {
 
 /// Reads a list that came at this moment, in unix milliseconds.
 pub(super) fn read(list: MetricList, now_ms: i64) -> Told {
-    let mut counts = Counts::default();
+    let (mut counts, mut examples) = (Counts::default(), Examples::default());
     let numbers = list.datapoints.len() as u64;
     let (container, mut tags) = identify(list.tags);
     let mut notes = Notes::NONE;
@@ -47,14 +74,17 @@ pub(super) fn read(list: MetricList, now_ms: i64) -> Told {
     if tags.len() > TAGS || bytes > TAG_BYTES {
         let reason = if tags.len() > TAGS { Reason::TooManyTags } else { Reason::TooLong };
         counts.reject(reason, numbers);
-        return Told { container, datapoints: Vec::new(), counts };
+        if let Some(number) = list.datapoints.first() {
+            examples.add(reason, || spell(number, &tags));
+        }
+        return Told { container, datapoints: Vec::new(), counts, examples };
     }
     if tags.iter().any(|tag| Dimensions::is_identity(&tag.key)) {
         notes.insert(Note::TagClash);
     }
-    let mut tags: Vec<_> = tags.iter().map(|tag| Tag::new(&tag.key, &tag.value)).collect();
-    tags.sort_unstable();
-    tags.dedup();
+    let mut keyed: Vec<_> = tags.iter().map(|tag| Tag::new(&tag.key, &tag.value)).collect();
+    keyed.sort_unstable();
+    keyed.dedup();
     let mut datapoints = Vec::with_capacity(list.datapoints.len());
     for number in &list.datapoints {
         let reason = match number.name.len() {
@@ -64,6 +94,7 @@ pub(super) fn read(list: MetricList, now_ms: i64) -> Told {
         };
         if let Some(reason) = reason {
             counts.reject(reason, 1);
+            examples.add(reason, || spell(number, &tags));
             continue;
         }
         let is_believable = (1..=now_ms + AHEAD_MS).contains(&number.time_ms);
@@ -71,7 +102,7 @@ pub(super) fn read(list: MetricList, now_ms: i64) -> Told {
             notes.insert(Note::BadTimestamp);
         }
         datapoints.push(Datapoint {
-            key: SeriesKey::new(Kind::Gauge, &number.name, &tags),
+            key: SeriesKey::new(Kind::Gauge, &number.name, &keyed),
             timestamp: is_believable.then_some(UnixMillis(number.time_ms)),
             value: Value::Gauge(number.value),
         });
@@ -81,7 +112,21 @@ pub(super) fn read(list: MetricList, now_ms: i64) -> Told {
     if !datapoints.is_empty() {
         counts.note(notes);
     }
-    Told { container, datapoints, counts }
+    Told { container, datapoints, counts, examples }
+}
+
+/// A number as a line would have it, about as far as an example goes.
+pub(super) fn spell(number: &ListDatapoint, tags: &[ListTag]) -> String {
+    let mut spelled = format!("{}:{}|g", cut(&number.name), number.value);
+    for (place, tag) in tags.iter().enumerate().take(8) {
+        let mark = if place == 0 { "|#" } else { "," };
+        spelled.extend([mark, cut(&tag.key), ":", cut(&tag.value)]);
+    }
+    spelled
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(200)]
 }
 
 // The container that the tags name, and the other tags.
@@ -118,7 +163,6 @@ fn identify(tags: Vec<ListTag>) -> (Option<Container>, Vec<ListTag>) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use ship::read::ListDatapoint;
 
     use super::*;
 
@@ -203,6 +247,11 @@ mod tests {
         let reasons = [Reason::EmptyName, Reason::NotFinite, Reason::TooLong];
         assert_eq!(reasons.map(|reason| counts.rejected.get(reason)), [1, 2, 1]);
         assert_eq!(counts.received.samples, 5);
+        let examples: Vec<_> = told.examples.iter().collect();
+        let cut = format!("{}:1|g", &long[..200]);
+        let expected =
+            [(reasons[0], ":1|g"), (reasons[1], "nan:NaN|g"), (reasons[2], cut.as_str())];
+        assert_eq!(examples, expected);
     }
 
     #[test]
@@ -215,6 +264,8 @@ mod tests {
             let told = read(list(&tags, &[("a", 1, 1.0), ("b", 1, 1.0)]), NOW);
             assert!(told.datapoints.is_empty() && told.counts.adds_up());
             assert_eq!(told.counts.rejected.get(reason), 2);
+            let (of, example) = told.examples.iter().next().unwrap();
+            assert!(of == reason && example.starts_with("a:1|g|#") && example.len() < 500);
         }
     }
 

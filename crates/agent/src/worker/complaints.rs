@@ -10,16 +10,18 @@ use tracing::warn;
 
 /// What samples are lost for, as the log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     Rejected(Reason),
     Throttled,
+    /// The same of a stream.
+    Discarded,
     OverSeriesLimit,
     /// A task's setting that cannot be taken: no samples.
     BadSetting,
 }
 
 impl Trouble {
-    const ALL: usize = Reason::ALL.len() + 3;
+    const ALL: usize = Reason::ALL.len() + 4;
 
     fn index(self) -> usize {
         match self {
@@ -27,13 +29,14 @@ impl Trouble {
             Self::Throttled => Reason::ALL.len(),
             Self::OverSeriesLimit => Reason::ALL.len() + 1,
             Self::BadSetting => Reason::ALL.len() + 2,
+            Self::Discarded => Reason::ALL.len() + 3,
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Rejected(reason) => reason.name(),
-            Self::Throttled => "throttled",
+            Self::Throttled | Self::Discarded => "throttled",
             Self::OverSeriesLimit => "over_series_limit",
             Self::BadSetting => "bad_setting",
         }
@@ -43,6 +46,7 @@ impl Trouble {
         match self {
             Self::Rejected(_) => "samples were refused",
             Self::Throttled => "datagrams over bytes_per_second were dropped",
+            Self::Discarded => "samples of a stream over its bytes a minute were dropped",
             Self::OverSeriesLimit => "samples of new series were refused",
             Self::BadSetting => "settings of its task were ignored",
         }
@@ -51,22 +55,26 @@ impl Trouble {
 
 /// One line of the log.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(crate) struct Complaint {
     source: Arc<Source>,
     trouble: Trouble,
     count: u64,
     example: String,
 }
 
-/// Decides which troubles of this worker's sources are worth a line: of each source and reason one
-/// in a minute, which says how many more there were.
+/// Decides which troubles of this worker's sources are worth a line.
 #[derive(Debug)]
 pub(super) struct Complaints {
     // By the sources' places in the shard; only sources that had trouble take memory.
-    of_sources: Vec<Option<Box<[Said; Trouble::ALL]>>>,
+    of_sources: Vec<Option<Box<Troubles>>>,
     // A log that hangs must not hold up a worker.
     out: SyncSender<Complaint>,
 }
+
+/// The troubles of one source, of each of which one line is written in a minute, which says how
+/// many more there were.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles([Said; Trouble::ALL]);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
@@ -103,18 +111,14 @@ impl Complaints {
         if place >= self.of_sources.len() {
             self.of_sources.resize_with(place + 1, || None);
         }
-        let said = &mut self.of_sources[place].get_or_insert_default()[trouble.index()];
-        said.hidden += count;
-        if said.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+        let troubles = self.of_sources[place].get_or_insert_default();
+        if !troubles.is_due(trouble, count, now) {
             return;
         }
-        said.last = Some(now);
-        let Some(source) = source.cloned() else { return };
-        let example = bytes[..bytes.len().min(EXAMPLE_BYTES)].escape_ascii().to_string();
+        let Some(source) = source else { return };
         // If it cannot be written now its count is told with the next.
-        let complaint = Complaint { source, trouble, count: said.hidden, example };
-        if self.out.try_send(complaint).is_ok() {
-            said.hidden = 0;
+        if self.out.try_send(troubles.complaint(source, trouble, bytes)).is_ok() {
+            troubles.is_told(trouble);
         }
     }
 
@@ -123,6 +127,51 @@ impl Complaints {
         if let Some(of_source) = self.of_sources.get_mut(index.get()) {
             *of_source = None;
         }
+    }
+}
+
+impl Troubles {
+    /// So many were lost; whether that is to be written.
+    fn is_due(&mut self, trouble: Trouble, count: u64, now: Instant) -> bool {
+        let said = &mut self.0[trouble.index()];
+        said.hidden += count;
+        if said.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+            return false;
+        }
+        said.last = Some(now);
+        true
+    }
+
+    fn complaint(&self, source: &Arc<Source>, trouble: Trouble, bytes: &[u8]) -> Complaint {
+        let example = bytes[..bytes.len().min(EXAMPLE_BYTES)].escape_ascii().to_string();
+        let count = self.0[trouble.index()].hidden;
+        Complaint { source: Arc::clone(source), trouble, count, example }
+    }
+
+    fn is_told(&mut self, trouble: Trouble) {
+        self.0[trouble.index()].hidden = 0;
+    }
+
+    /// So many were lost, `bytes` being one of them: the line to write, if one is due.
+    pub(crate) fn about(
+        &mut self,
+        source: &Arc<Source>,
+        (trouble, count): (Trouble, u64),
+        bytes: &[u8],
+        now: Instant,
+    ) -> Option<Complaint> {
+        let complaint =
+            self.is_due(trouble, count, now).then(|| self.complaint(source, trouble, bytes))?;
+        self.is_told(trouble);
+        Some(complaint)
+    }
+}
+
+impl Complaint {
+    pub(crate) fn write(self) {
+        let Self { source, trouble, count, example } = self;
+        let (name, reason, told) = (shown(&source), trouble.name(), trouble.told());
+        warn!(source = %name, reason, count, %example, "{told}");
     }
 }
 
@@ -147,9 +196,7 @@ fn write(complaints: &Receiver<Complaint>) {
             continue;
         }
         lines += 1;
-        let Complaint { source, trouble, count, example } = complaint;
-        let (name, reason, told) = (shown(&source), trouble.name(), trouble.told());
-        warn!(source = %name, reason, count, %example, "{told}");
+        complaint.write();
     }
 }
 
