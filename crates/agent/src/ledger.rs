@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{
-    Account, Containers, Latest, Lost, OutputStatus, PollStatus, Prometheus, Restored, SourceKind,
-    SourceStatus, Status, StreamStatus, Traffic, UncleanStop,
+    Account, Containers, Latest, Lost, OutputStatus, PollStatus, Prometheus, RemovedDropped,
+    Restored, SourceKind, SourceStatus, Status, StreamStatus, Traffic, UncleanStop,
 };
 use enrich::{Contexts, PollHealth};
 use ingest::{Address, Listeners, Store};
@@ -105,7 +105,7 @@ impl Ledger {
                 lines.add(SourceAccount { counts: streams.counts(), ended, ..none });
             }
         }
-        let (outputs, removed_outputs_dropped) = self.outputs.accounts();
+        let (outputs, removed) = self.outputs.accounts();
         let registered = self.containers.sources();
         // No worker knows one whose port is taken, nor one whose socket it is yet to take over.
         for container in &registered {
@@ -130,7 +130,10 @@ impl Ledger {
             settings_ignored: self.terms.ignored(),
             waiting: self.waiting_points.load(Ordering::Relaxed),
             outputs: outputs.into_iter().map(output).collect(),
-            removed_outputs_dropped,
+            removed_outputs_dropped: RemovedDropped {
+                points: removed.points,
+                lines: removed.lines,
+            },
             containers: self.containers.counts(),
             polls: self.polls(),
             streams: streams.open.iter().map(stream).collect(),

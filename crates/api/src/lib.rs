@@ -48,8 +48,9 @@ pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, Runnin
 pub use prometheus::{Clash, Prometheus, PrometheusConfig, PrometheusStatus, Refusals};
 pub use server::Server;
 pub use status::{
-    Account, KeptQueue, Lost, OutputStatus, PollStatus, ReloadRefusal, ReloadStatus, Restored,
-    SourceKind, SourceStatus, Status, StatusFeed, StreamStatus, UncleanStop,
+    Account, KeptQueue, Lost, OutputStatus, PollStatus, ReloadRefusal, ReloadStatus,
+    RemovedDropped, Restored, SourceKind, SourceStatus, Status, StatusFeed, StreamStatus,
+    UncleanStop,
 };
 pub use traffic::{Event, Traffic, TrafficCounts};
 pub use v0::{Names, NotANumber, Role, V0, V0Config};

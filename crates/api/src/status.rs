@@ -37,9 +37,8 @@ pub struct Status {
     pub waiting: u64,
     /// Where the points go.
     pub outputs: Vec<OutputStatus>,
-    /// Points, of relays lines, that outputs had dropped which were removed or replaced since the
-    /// start.
-    pub removed_outputs_dropped: u64,
+    /// What outputs had dropped that were removed or replaced since the start.
+    pub removed_outputs_dropped: RemovedDropped,
     /// How the regular looks go, by what is looked at: `contexts`, `resources` and `snapshot` at the
     /// Mesos agent, `node`. What is off has no polls.
     pub polls: BTreeMap<&'static str, PollStatus>,
@@ -59,6 +58,15 @@ pub struct Status {
     pub unclean_previous_stop: Option<UncleanStop>,
     /// What was taken over from the process before this one.
     pub restored: Restored,
+}
+
+/// What outputs had dropped that are not there any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RemovedDropped {
+    /// Points.
+    pub points: u64,
+    /// Lines, of relays.
+    pub lines: u64,
 }
 
 /// How reloads of the configuration went.
@@ -168,8 +176,10 @@ pub struct Lost {
     pub samples: u64,
     /// Datagrams that the kernel dropped, or that were left in a socket.
     pub datagrams: u64,
-    /// Points that an output dropped, of all outputs, removed ones included.
+    /// Points that outputs dropped, of all together, removed ones included.
     pub points: u64,
+    /// Lines that outputs dropped which relay these: the same samples as points elsewhere, perhaps.
+    pub lines: u64,
 }
 
 impl Lost {
@@ -185,6 +195,7 @@ impl Lost {
             samples: self.samples.saturating_sub(before.samples),
             datagrams: self.datagrams.saturating_sub(before.datagrams),
             points: self.points.saturating_sub(before.points),
+            lines: self.lines.saturating_sub(before.lines),
         }
     }
 }
@@ -193,13 +204,17 @@ impl Status {
     /// What was lost since the start.
     pub fn lost(&self) -> Lost {
         let counts = &self.total.counts;
-        let dropped = self.outputs.iter().flat_map(|output| output.dropped.values());
+        let dropped = |of_lines| -> u64 {
+            let outputs = self.outputs.iter().filter(|it| it.counts_lines() == of_lines);
+            outputs.flat_map(|output| output.dropped.values()).sum()
+        };
         Lost {
             samples: counts.rejected.sum() - counts.rejected.get(Reason::DroppedByRule)
                 + counts.throttled.samples
                 + counts.over_series_limit,
             datagrams: counts.kernel_dropped + counts.closed_unread,
-            points: dropped.sum::<u64>() + self.removed_outputs_dropped,
+            points: dropped(false) + self.removed_outputs_dropped.points,
+            lines: dropped(true) + self.removed_outputs_dropped.lines,
         }
     }
 }
@@ -238,6 +253,12 @@ pub struct OutputStatus {
     pub damaged_records: u64,
     /// Files of the queue that a newer version wrote, with points that are not counted.
     pub newer_files: u64,
+}
+
+impl OutputStatus {
+    fn counts_lines(&self) -> bool {
+        self.unit == "lines"
+    }
 }
 
 /// How regular looks at something go.
@@ -290,18 +311,8 @@ pub(crate) async fn read_status(feed: &StatusFeed) -> Option<Arc<Status>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_status_has_its_keys_in_their_order() {
-        let source = SourceStatus {
-            source: SourceKind::Container,
-            container_id: Some("a".into()),
-            listener: None,
-            port: Some(31000),
-            unbound: false,
-            ended: true,
-            account: Account { series: 7, ..Account::default() },
-        };
-        let output = OutputStatus {
+    fn output() -> OutputStatus {
+        OutputStatus {
             name: "file".into(),
             unit: "points",
             offered: 3,
@@ -317,6 +328,34 @@ mod tests {
             queue_degraded: false,
             damaged_records: 0,
             newer_files: 0,
+        }
+    }
+
+    #[test]
+    fn what_relays_lost_is_lines_and_what_others_lost_is_points() {
+        let relay = OutputStatus {
+            unit: "lines",
+            dropped: BTreeMap::from([("refused", 2), ("queue_full", 3)]),
+            ..output()
+        };
+        let status = Status {
+            outputs: vec![output(), relay],
+            removed_outputs_dropped: RemovedDropped { points: 4, lines: 6 },
+            ..Status::default()
+        };
+        assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 5, lines: 11 });
+    }
+
+    #[test]
+    fn the_status_has_its_keys_in_their_order() {
+        let source = SourceStatus {
+            source: SourceKind::Container,
+            container_id: Some("a".into()),
+            listener: None,
+            port: Some(31000),
+            unbound: false,
+            ended: true,
+            account: Account { series: 7, ..Account::default() },
         };
         let status = Status {
             version: 1,
@@ -326,11 +365,11 @@ mod tests {
             sources: vec![source],
             total: Account::default(),
             ended: Account::default(),
-            lost_last_minute: Lost { samples: 9, datagrams: 8, points: 7 },
+            lost_last_minute: Lost { samples: 9, datagrams: 8, points: 7, lines: 6 },
             settings_ignored: 6,
             waiting: 5,
-            outputs: vec![output],
-            removed_outputs_dropped: 4,
+            outputs: vec![output()],
+            removed_outputs_dropped: RemovedDropped { points: 4, lines: 6 },
             polls: BTreeMap::from([("node", PollStatus::default())]),
             streams: vec![StreamStatus::default()],
             containers: ContainersCounts::default(),
@@ -348,7 +387,6 @@ mod tests {
             restored: Restored { sockets: 1, ..Restored::default() },
         };
         let written = serde_json::to_string(&status).unwrap();
-        assert_eq!(status.lost(), Lost { samples: 0, datagrams: 0, points: 5 });
         let none = r#"{"datagrams":0,"bytes":0,"samples":0}"#;
         let place =
             |text: &str| written.find(text).unwrap_or_else(|| panic!("{text} is not in {written}"));
@@ -357,8 +395,8 @@ mod tests {
             r#""container_id":"a","listener":null,"port":31000,"unbound":false,"ended":true,"received":{"#,
             r#""closed_unread":0,"series":7}],"total":{"received":"#,
             r#","ended":{"received":"#,
-            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","unit":"points","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
-            r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"removed_outputs_dropped":4,"#,
+            r#","lost_last_minute":{"samples":9,"datagrams":8,"points":7,"lines":6},"settings_ignored":6,"waiting":5,"outputs":[{"name":"file","unit":"points","offered":3,"recovered":0,"acknowledged":1,"queued":1,"dropped":{"queue_full":1},"retries":0,"last_error":null,"removed_files":2,"#,
+            r#""resent":0,"queue_bytes":4096,"queue_degraded":false,"damaged_records":0,"newer_files":0}],"removed_outputs_dropped":{"points":4,"lines":6},"#,
             r#""polls":{"node":{"polls":0,"failures":0,"left_out":0,"last_error":null}},"#,
             r#""streams":[{"listener":null,"open":0,"connections":0,"refused":0,"failed":0,"last_error":null}],"#,
             r#""containers":{"registered":0,"#,

@@ -107,6 +107,24 @@ impl Unit {
     }
 }
 
+/// What several outputs have dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DroppedInAll {
+    /// Points.
+    pub points: u64,
+    /// Lines, of relays.
+    pub lines: u64,
+}
+
+impl DroppedInAll {
+    pub(crate) fn add(&mut self, ledger: &OutputLedger) {
+        match ledger.unit {
+            Unit::Points => self.points += ledger.dropped.total(),
+            Unit::Lines => self.lines += ledger.dropped.total(),
+        }
+    }
+}
+
 /// An output's account since start, in points, or in lines where it carries these. In every reading
 /// offered = acknowledged + queued + dropped, and no total ever falls.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

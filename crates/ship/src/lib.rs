@@ -49,6 +49,6 @@ mod sys;
 pub use config::{Codec, Counters, Destination, Durability, OutputConfig, Retry, Schema, Tags};
 pub use encode::encode;
 pub use error::ShipError;
-pub use ledger::{DropReason, Dropped, OutputLedger, Unit};
+pub use ledger::{DropReason, Dropped, DroppedInAll, OutputLedger, Unit};
 pub use outputs::{Departed, Departing, Kept, Outputs, Prepared};
 pub use relay::{Annotation, Inlet, Surroundings};

@@ -15,7 +15,7 @@ use super::{Whom, grouped, list, number, plain, source, table, text};
 ///
 /// Lost are samples that were rejected (but for what a tag_rule drops), throttled or over a limit of
 /// series; datagrams that the kernel dropped, or that were left in a socket; points that an output
-/// dropped.
+/// dropped, and lines that an output dropped which relays these.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // these texts are the program's help, not Markdown
 pub(crate) struct Options {
@@ -26,7 +26,7 @@ pub(crate) struct Options {
 /// Prints the account of a running agent.
 pub(crate) fn run(options: &Options) -> ExitCode {
     options.whom.show("/status.json", |status| {
-        let lost = ["samples", "datagrams", "points"];
+        let lost = ["samples", "datagrams", "points", "lines"];
         let is_losing =
             lost.iter().any(|of| number(status, &format!("/lost_last_minute/{of}")) > 0);
         (show(status), if is_losing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -38,11 +38,12 @@ fn show(status: &Value) -> String {
     let up = humantime::format_duration(Duration::from_secs(up));
     let lost = |of: &str| grouped(number(status, &format!("/lost_last_minute/{of}")));
     let mut shown = format!(
-        "weir {}, up {up}\nlost in the last minute: {} samples, {} datagrams, {} points\n\n",
+        "weir {}, up {up}\nlost in the last minute: {} samples, {} datagrams, {} points, {} lines\n\n",
         text(status, "/boot_id"),
         lost("samples"),
         lost("datagrams"),
         lost("points"),
+        lost("lines"),
     );
     shown += &sources(status);
     shown.push('\n');
@@ -223,13 +224,13 @@ mod tests {
             "reload": {"refusal": {"at": 3_601_000, "reason": "workers needs\na restart"},
                 "kept_queues": [{"output": "old", "points": 1_234, "bytes": 9}]},
             "total": account, "ended": {}, "waiting": 4, "settings_ignored": 0,
-            "lost_last_minute": {"samples": 5, "datagrams": 0, "points": 0},
+            "lost_last_minute": {"samples": 5, "datagrams": 0, "points": 0, "lines": 3},
             "outputs": [{"name": "file", "offered": 3, "acknowledged": 2, "queued": 0,
                 "dropped": {"too_large": 1}, "retries": 0, "last_error": "no\nroom"}],
         });
         let expected = "\
 weir 00ff, up 1h 1m
-lost in the last minute: 5 samples, 0 datagrams, 0 points
+lost in the last minute: 5 samples, 0 datagrams, 0 points, 3 lines
 
  LOST  RECEIVED  AGGREGATED  REJECTED  THROTTLED  OVER LIMIT  BY RULE  KERNEL DROPPED  UNREAD  SERIES  SOURCE
 1,207     3,000           1     1,207          0           0        9               0       0       1  container loud :31000 (no_kind 1,200, bad_value 7)

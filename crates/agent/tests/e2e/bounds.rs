@@ -57,7 +57,10 @@ fn datagrams_over_a_containers_bytes_are_dropped_whole_and_their_samples_counted
     let account = of(&status, "b");
     assert_eq!(account["throttled"], json!({"datagrams": 1, "bytes": 101, "samples": 1}));
     assert_eq!(account["aggregated"], 1);
-    assert_eq!(status["lost_last_minute"], json!({"samples": 11, "datagrams": 0, "points": 0}));
+    assert_eq!(
+        status["lost_last_minute"],
+        json!({"samples": 11, "datagrams": 0, "points": 0, "lines": 0})
+    );
     wait_for(|| logged(&agent, &["throttled", "container b", "example=xxx"]) == 1, "its line");
     assert_eq!(logged(&agent, &["reason=\"throttled\"", "container a"]), 1);
     assert_eq!(agent.stop().sum("n", "sum"), 2.0 * 3.0 + 1.0 + 100.0);

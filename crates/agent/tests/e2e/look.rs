@@ -7,14 +7,16 @@ use serde_json::Value;
 use crate::bounds::of;
 use crate::harness::{Agent, Start, send, wait_for};
 
-fn weir(arguments: &[&str]) -> (Option<i32>, String, String) {
+/// Runs the program: its exit status, what it printed, what it complained about.
+pub(crate) fn weir(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
         Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
 }
 
-fn at(agent: &Agent) -> String {
+/// Where an agent is asked.
+pub(crate) fn at(agent: &Agent) -> String {
     agent.http.unwrap().to_string()
 }
 

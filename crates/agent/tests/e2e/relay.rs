@@ -2,9 +2,10 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Agent, PATIENCE, Start, send, wait_for};
+use crate::look::{at, weir};
 use crate::stand_in::{Mesos, Reserved, World, task};
 
 /// A StatsD server that only listens.
@@ -239,6 +240,11 @@ fn a_receiver_that_is_away_costs_lines_that_are_counted_and_gets_them_again_once
     let account = account_when(&agent, |it| number(&it["dropped"], "refused") == 2);
     assert_eq!(number(&account, "acknowledged"), 0);
     assert_eq!(account["last_error"], format!("{address}: nobody listens there"));
+    // Its own unit, and a loss like any other.
+    let lost = agent.status()["lost_last_minute"].clone();
+    assert_eq!(lost, json!({"samples": 0, "datagrams": 0, "points": 0, "lines": 2}));
+    let (code, told, _) = weir(&["status", "--http", &at(&agent)]);
+    assert!(code == Some(1) && told.contains("0 points, 2 lines"), "{told}");
     assert_eq!(agent.ask("GET", "/readyz", "").0, 503);
     let receiver = Receiver::at(address);
     agent.send("back:1|c");

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bounds::of;
@@ -333,7 +333,7 @@ fn what_a_removed_output_leaves_is_kept_reported_and_delivered_when_it_is_back()
     assert_eq!((account(back), &back["recovered"]), ([100, 100, 0, 0], &100.into()));
     wait_for(|| collector.values(0, "a0") == [1.0], "its points");
     assert!(collector.values(0, "b0").is_empty(), "what came meanwhile was not for it");
-    assert_eq!(status["removed_outputs_dropped"], 0);
+    assert_eq!(status["removed_outputs_dropped"], json!({"points": 0, "lines": 0}));
     agent.stop();
 }
 
@@ -362,7 +362,12 @@ fn an_output_whose_keys_change_misses_no_point_and_goes_on_with_its_queue() {
     let sent = sender.stop().samples();
     agent.received(sent);
     let status = agent.status_when(|it| it["outputs"][0]["queued"] == 0);
-    assert_eq!(status["removed_outputs_dropped"], 0, "{}", agent.log());
+    assert_eq!(
+        status["removed_outputs_dropped"],
+        json!({"points": 0, "lines": 0}),
+        "{}",
+        agent.log()
+    );
     agent.stop();
     let numbers: BTreeSet<_> = posted(&server).into_iter().map(|(seq, _)| seq).collect();
     let all: BTreeSet<_> = (0..numbers.len() as u64).collect();
@@ -456,7 +461,7 @@ fn a_relay_comes_goes_and_changes() {
     send(port, "d:1|c");
     agent.received(4);
     let status = take(&agent, &dir, &relay(&first, "annotation = \"none\""));
-    assert_eq!(status["removed_outputs_dropped"], 0);
+    assert_eq!(status["removed_outputs_dropped"], json!({"points": 0, "lines": 0}));
     send(port, "e:1|c");
     assert_eq!(first.lines(1), ["e:1|c"], "what came meanwhile did not leave");
     agent.stop();

@@ -121,12 +121,13 @@ pub(super) static FAMILIES: &[Family] = &[
     family("weir_waiting_points", Gauge, "Points that wait for the context of their container.",
         |cut, row| row(&[], Count(cut.status.waiting))),
 
-    family("weir_lost_last_minute", Gauge, "What was lost of late, by kind: counted from a reading that is 60 to 70 s old, or from the start.",
+    family("weir_lost_last_minute", Gauge, "What was lost of late, by kind, a relay's lines apart from points: counted from a reading that is 60 to 70 s old, or from the start.",
         |cut, row| {
             let lost = cut.status.lost_last_minute;
             row(&[("kind", "samples")], Count(lost.samples));
             row(&[("kind", "datagrams")], Count(lost.datagrams));
             row(&[("kind", "points")], Count(lost.points));
+            row(&[("kind", "lines")], Count(lost.lines));
         }),
     family("weir_settings_ignored_total", Counter, "Settings of tasks, in their labels, that could not be taken.",
         |cut, row| row(&[], Count(cut.status.settings_ignored))),
@@ -172,8 +173,12 @@ pub(super) static FAMILIES: &[Family] = &[
                 row(&[("output", &output.name), ("reason", reason)], Count(*points));
             }
         }),
-    family("weir_removed_outputs_dropped_points_total", Counter, "Points, of a relay lines, that outputs had given up which were removed or replaced since the start.",
-        |cut, row| row(&[], Count(cut.status.removed_outputs_dropped))),
+    family("weir_removed_outputs_dropped_total", Counter, "What outputs had given up that were removed or replaced since the start, by unit.",
+        |cut, row| {
+            let removed = cut.status.removed_outputs_dropped;
+            row(&[("unit", "points")], Count(removed.points));
+            row(&[("unit", "lines")], Count(removed.lines));
+        }),
     family("weir_output_retries_total", Counter, "Attempts to deliver that failed and were to be repeated.",
         |cut, row| outputs(cut, row, |it| it.retries)),
     family("weir_output_removed_files_total", Counter, "Files that were delivered, and since removed to keep a directory within its bounds.",

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use api::{
     Account, App, Cardinality, CardinalityQuery, ContainersCounts, Health, LatestCounts, Lost,
-    OutputStatus, PrometheusStatus, ReloadStatus, Restored, SourceKind, SourceStatus, Status,
-    TrafficCounts, Views,
+    OutputStatus, PrometheusStatus, ReloadStatus, RemovedDropped, Restored, SourceKind,
+    SourceStatus, Status, TrafficCounts, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,7 +48,7 @@ fn status(sources: usize) -> Status {
             damaged_records: 0,
             newer_files: 0,
         }],
-        removed_outputs_dropped: 0,
+        removed_outputs_dropped: RemovedDropped::default(),
         polls: BTreeMap::new(),
         streams: Vec::new(),
         containers: ContainersCounts::default(),

@@ -9,7 +9,7 @@ use super::{Carrier, Kept, Output, Outputs, check_all, own_dir};
 use crate::relay::{Inlet, Surroundings};
 use crate::sink::http;
 use crate::sync::lock;
-use crate::{Destination, OutputConfig, OutputLedger, ShipError};
+use crate::{Destination, DroppedInAll, OutputConfig, OutputLedger, ShipError};
 
 /// When it is told that an output does not end.
 const LATE: Duration = Duration::from_secs(5);
@@ -49,8 +49,8 @@ pub struct Departed {
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
     all: Vec<Leaver>,
-    // Points that those before them had dropped.
-    dropped: u64,
+    // What those before them had dropped.
+    dropped: DroppedInAll,
 }
 
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Outputs {
         let is_taken_over = has_successor && self.find(&name).is_some();
         let mut leaving = lock(&self.leaving);
         leaving.all.retain(|leaver| !Arc::ptr_eq(&leaver.output, &output));
-        leaving.dropped += output.account.ledger().dropped.total();
+        leaving.dropped.add(&output.account.ledger());
         drop(leaving);
         self.left.notify_all();
         Departed { name, is_taken_over, kept, error }
@@ -219,7 +219,7 @@ impl Outputs {
             (Some(place), None) => {
                 let gathered = running.remove(place);
                 gathered.end(Duration::ZERO);
-                lock(&self.leaving).dropped += gathered.account.ledger().dropped.total();
+                lock(&self.leaving).dropped.add(&gathered.account.ledger());
             }
             // Nobody takes it out before it has started.
             (None, _) => {}
@@ -228,17 +228,17 @@ impl Outputs {
         done
     }
 
-    /// Every output's account, those that are about to end included; and how many points those had
-    /// dropped that are not shown any more. Within each account, offered = acknowledged + queued +
+    /// Every output's account, those that are about to end included; and what those had dropped
+    /// that are not shown any more. Within each account, offered = acknowledged + queued +
     /// dropped.
-    pub fn accounts(&self) -> (Vec<OutputLedger>, u64) {
+    pub fn accounts(&self) -> (Vec<OutputLedger>, DroppedInAll) {
         let leaving = lock(&self.leaving);
         let mut ledgers = self.ledgers();
         let mut dropped = leaving.dropped;
         for ledger in leaving.outputs().map(|output| output.ledger()) {
             // A name stands there once.
             if ledgers.iter().any(|it| it.name == ledger.name) {
-                dropped += ledger.dropped.total();
+                dropped.add(&ledger);
             } else {
                 ledgers.push(ledger);
             }

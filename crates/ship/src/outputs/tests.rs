@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::encode::tests::counters;
 use crate::read::Reader;
-use crate::{Codec, DropReason, Retry, Schema};
+use crate::{Codec, DropReason, DroppedInAll, Retry, Schema};
 
 const BOOT: &str = "00c0ffee00c0ffee";
 
@@ -542,7 +542,7 @@ fn what_an_output_dropped_that_is_gone_is_not_forgotten() {
     outputs.offer(&counters(0, 7));
     let name = outputs.ledgers().remove(0).name;
     outputs.remove(&name, Duration::ZERO).unwrap();
-    assert_eq!(outputs.accounts(), (Vec::new(), 7));
+    assert_eq!(outputs.accounts(), (Vec::new(), DroppedInAll { points: 7, lines: 0 }));
 }
 
 #[test]
@@ -564,7 +564,7 @@ fn one_that_cannot_take_the_place_of_another_costs_what_came_meanwhile_and_says_
     let departed = outputs.finish(departing, Duration::from_secs(20));
     assert!(matches!(departed.error, Some(ShipError::Directory { .. })), "{departed:?}");
     assert!(!departed.is_taken_over);
-    assert_eq!(outputs.accounts(), (Vec::new(), 3));
+    assert_eq!(outputs.accounts(), (Vec::new(), DroppedInAll { points: 3, lines: 0 }));
 }
 
 #[test]

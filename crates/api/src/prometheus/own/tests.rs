@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     ContainersCounts, KeptQueue, LatestCounts, Lost, PrometheusStatus, Refusals, Refused,
-    ReloadRefusal, ReloadStatus, Restored, Traffic, TrafficCounts, UncleanStop,
+    ReloadRefusal, ReloadStatus, RemovedDropped, Restored, Traffic, TrafficCounts, UncleanStop,
 };
 
 /// Numbers of which no two are alike.
@@ -140,11 +140,12 @@ impl Numbers {
                 samples: self.next(),
                 datagrams: self.next(),
                 points: self.next(),
+                lines: self.next(),
             },
             settings_ignored: self.next(),
             waiting: self.next(),
             outputs: vec![output],
-            removed_outputs_dropped: self.next(),
+            removed_outputs_dropped: RemovedDropped { points: self.next(), lines: self.next() },
             polls: BTreeMap::from([("node", poll)]),
             streams: vec![stream],
             containers,
