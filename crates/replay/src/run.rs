@@ -19,6 +19,7 @@ use crate::report::Report;
 use crate::sender::{Length, span};
 use crate::shipped::Shipped;
 use crate::verify::{Evidence, Verdict};
+use marks::Phase;
 
 pub(crate) use monitor::{Cost, Loss, Moment, Outcome};
 #[cfg(test)]
@@ -145,14 +146,17 @@ async fn run_in(
         return Ok(report);
     }
     let began = unix_seconds();
-    if !session.is_fresh().await {
+    let is_fresh = session.is_fresh().await;
+    if !is_fresh {
         // What is in the agent from before is flushed first; it is not of this run.
-        marks::pass_through(session, shipped, "begin", options.patience).await?;
+        marks::pass_through(session, shipped, Phase::Begin, options.patience).await?;
     }
     shipped.seen().begin();
     let before = session.read_meter().await?;
+    let introduced = if is_fresh { marks::introduce(session)? } else { 0 };
     let outcome = monitor::send(options, session, plan).await?;
-    let marks = marks::pass_through(session, shipped, "end", options.patience).await?;
+    let ended = marks::pass_through(session, shipped, Phase::End, options.patience).await?;
+    let marks = introduced + ended;
     session.await_settled(shipped, options.patience).await?;
     let after = session.read_meter().await?;
     report.verdict =

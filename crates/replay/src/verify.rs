@@ -13,6 +13,9 @@ use crate::agent::status;
 use crate::shipped::Seen;
 use series::{Finding, Found};
 
+/// The reason that is the operator's rule and not in the line: it explains what is lacking.
+const BY_RULE: &str = "dropped_by_rule";
+
 /// So many series that are not right are told one by one.
 const TOLD: usize = 10;
 
@@ -72,6 +75,7 @@ pub(crate) struct Samples {
     pub(crate) refused: Option<u64>,
     pub(crate) throttled: u64,
     pub(crate) over_series_limit: u64,
+    pub(crate) dropped_by_rule: u64,
     /// In datagrams that never reached the agent, as far as is known.
     pub(crate) dropped: Range,
     /// Neither came out nor is explained.
@@ -207,7 +211,7 @@ impl Verdict {
         reasons.extend(unexpected.map(String::as_str));
         reasons.sort_unstable();
         reasons.dedup();
-        for reason in reasons {
+        for reason in reasons.into_iter().filter(|reason| *reason != BY_RULE) {
             let sent = expected.get(reason).copied().unwrap_or(0);
             let refused = match evidence.status {
                 Some(_) => actual.get(reason).copied().unwrap_or(0),
@@ -282,11 +286,14 @@ impl Verdict {
             refused: status.map(status::Account::rejected_in_all),
             throttled: status.map_or(0, |it| it.throttled.samples),
             over_series_limit: status.map_or(0, |it| it.over_series_limit),
+            dropped_by_rule: status.and_then(|it| it.rejected.get(BY_RULE).copied()).unwrap_or(0),
             dropped,
             unexplained: 0,
         };
         let mut known = dropped;
-        known.add(Range::exactly(self.samples.throttled + self.samples.over_series_limit));
+        let samples = &self.samples;
+        let refused = samples.throttled + samples.over_series_limit + samples.dropped_by_rule;
+        known.add(Range::exactly(refused));
         let mut lost = Range::default();
         self.classes.iter().for_each(|class| lost.add(class.lost));
         // A mark may be among what was dropped; it is in no class.

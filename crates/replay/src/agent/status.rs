@@ -38,6 +38,7 @@ pub(crate) struct Account {
     pub(crate) rejected: BTreeMap<String, u64>,
     pub(crate) throttled: Received,
     pub(crate) over_series_limit: u64,
+    notes: BTreeMap<String, u64>,
     pub(crate) kernel_dropped: u64,
     pub(crate) truncated: u64,
     pub(crate) closed_unread: u64,
@@ -145,10 +146,19 @@ impl Sub for Account {
 }
 
 impl Account {
+    /// Whether sets may have been estimated from fewer registers than usual.
+    pub(crate) fn is_coarse(&self) -> bool {
+        self.notes.get("coarse_sketch").is_some_and(|lines| *lines > 0)
+    }
+
     fn each(mut self, other: Self, of: impl Fn(u64, u64) -> u64) -> Self {
-        for (reason, count) in other.rejected {
-            let mine = self.rejected.entry(reason).or_default();
-            *mine = of(*mine, count);
+        for (counts, others) in
+            [(&mut self.rejected, other.rejected), (&mut self.notes, other.notes)]
+        {
+            for (reason, count) in others {
+                let mine = counts.entry(reason).or_default();
+                *mine = of(*mine, count);
+            }
         }
         let received = |one: Received, other: Received| Received {
             datagrams: of(one.datagrams, other.datagrams),
@@ -159,6 +169,7 @@ impl Account {
             received: received(self.received, other.received),
             aggregated: of(self.aggregated, other.aggregated),
             rejected: self.rejected,
+            notes: self.notes,
             throttled: received(self.throttled, other.throttled),
             over_series_limit: of(self.over_series_limit, other.over_series_limit),
             kernel_dropped: of(self.kernel_dropped, other.kernel_dropped),

@@ -8,28 +8,44 @@ use crate::shipped::{MARK, Shipped};
 /// A mark that did not come out by then was lost, or its flush is not due; it is sent again.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// What a mark adds to its series tells which it is, for both are of one: a source that is at its
+/// limit of series takes no new one at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Begin,
+    End,
+}
+
+impl Phase {
+    /// More than all beginnings together.
+    fn value(self) -> u32 {
+        match self {
+            Self::Begin => 1,
+            Self::End => 1_000_000,
+        }
+    }
+}
+
+/// Makes the marks' series known to each target, and waits for nothing. Returns how many were sent.
+pub(super) fn introduce(session: &Session) -> Result<u64, ReplayError> {
+    let marks = Marks::of(session);
+    (0..marks.targets.len()).try_for_each(|place| marks.send(place, Phase::Begin))?;
+    Ok(marks.targets.len() as u64)
+}
+
 /// Sends a mark behind everything else to each target, and waits until all of them came out: then
 /// what was sent before them did too. Returns how many were sent.
 pub(super) async fn pass_through(
     session: &mut Session,
     shipped: &Shipped,
-    phase: &str,
+    phase: Phase,
     patience: Duration,
 ) -> Result<u64, ReplayError> {
-    // Twice the same target is one listener.
-    let mut targets = session.wire.targets().to_vec();
-    targets.sort_unstable();
-    targets.dedup();
-    let name = |place: usize| format!("{MARK}{}_{phase}_{place}", session.run);
-    let names: Vec<String> = (0..targets.len()).map(name).collect();
+    let marks = Marks::of(session);
     let (mut sent, mut last) = (0, None::<Instant>);
     let began = Instant::now();
     while began.elapsed() < patience {
-        let missing: Vec<usize> = {
-            let seen = shipped.seen();
-            let is_missing = |place: &usize| !seen.marks.contains_key(&names[*place]);
-            (0..targets.len()).filter(is_missing).collect()
-        };
+        let missing = marks.missing(shipped, phase);
         if missing.is_empty() {
             // Those that were sent again are received too before anybody counts.
             let meter = session.read_meter().await?;
@@ -38,7 +54,7 @@ pub(super) async fn pass_through(
         }
         if last.is_none_or(|last| last.elapsed() >= AGAIN) {
             for place in missing {
-                send(targets[place], &format!("{}:1|c", names[place]))?;
+                marks.send(place, phase)?;
                 sent += 1;
             }
             last = Some(Instant::now());
@@ -54,14 +70,43 @@ pub(super) async fn pass_through(
     )))
 }
 
-fn send(to: SocketAddr, line: &str) -> Result<(), ReplayError> {
-    let any: SocketAddr = if to.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let failed = |source| ReplayError::Socket { to, source };
-    let socket = UdpSocket::bind(any).map_err(failed)?;
-    socket.send_to(line.as_bytes(), to).map_err(failed)?;
-    Ok(())
+/// A series at each target.
+struct Marks {
+    targets: Vec<SocketAddr>,
+    names: Vec<String>,
+}
+
+impl Marks {
+    fn of(session: &Session) -> Self {
+        // Twice the same target is one listener.
+        let mut targets = session.wire.targets().to_vec();
+        targets.sort_unstable();
+        targets.dedup();
+        let name = |place: usize| format!("{MARK}{}_{place}", session.run);
+        Self { names: (0..targets.len()).map(name).collect(), targets }
+    }
+
+    /// Those that did not come out yet.
+    fn missing(&self, shipped: &Shipped, phase: Phase) -> Vec<usize> {
+        let seen = shipped.seen();
+        let came = |place: &usize| {
+            let mark = seen.marks.get(&self.names[*place]);
+            mark.is_some_and(|mark| mark.most >= f64::from(phase.value()))
+        };
+        (0..self.targets.len()).filter(|place| !came(place)).collect()
+    }
+
+    fn send(&self, place: usize, phase: Phase) -> Result<(), ReplayError> {
+        let to = self.targets[place];
+        let any: SocketAddr = if to.is_ipv4() {
+            (Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let failed = |source| ReplayError::Socket { to, source };
+        let socket = UdpSocket::bind(any).map_err(failed)?;
+        let line = format!("{}:{}|c", self.names[place], phase.value());
+        socket.send_to(line.as_bytes(), to).map_err(failed)?;
+        Ok(())
+    }
 }

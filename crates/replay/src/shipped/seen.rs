@@ -67,12 +67,14 @@ impl Numbers {
 }
 
 /// A mark that came, and with it what is known of its source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mark {
     /// Whose it is; empty for a shared listener.
     pub(crate) container: String,
     /// The keys of the tags that are not the client's.
     pub(crate) source_tags: Vec<String>,
+    /// The greatest sum that came of it.
+    pub(crate) most: f64,
 }
 
 /// When a flush came out.
@@ -202,9 +204,9 @@ impl Seen {
         self.number(&point.boot_id, point.seq);
         if point.name.starts_with(MARK) {
             let source_tags = point.tags.keys().cloned().collect();
-            let mark = Mark { container: point.container_id.clone(), source_tags };
-            self.marks.insert(point.name.clone(), mark);
-            return;
+            let container = point.container_id.clone();
+            let mark = Mark { container, source_tags, most: point.value };
+            return self.mark(&point.name, mark);
         }
         let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == point.kind) else {
             return;
@@ -243,8 +245,8 @@ impl Seen {
             self.points += 1;
             if point.name.starts_with(MARK) {
                 let source_tags = list.tags.iter().map(|tag| tag.key.clone()).collect();
-                let mark = Mark { container: container.to_owned(), source_tags };
-                self.marks.insert(point.name.clone(), mark);
+                let container = container.to_owned();
+                self.mark(&point.name, Mark { container, source_tags, most: point.value });
                 continue;
             }
             let spelling = Spelling {
@@ -269,6 +271,12 @@ impl Seen {
             at: self.points,
         };
         self.numbers.entry(spelled).and_modify(|numbers| numbers.join(one)).or_insert(one);
+    }
+
+    /// A mark, of which more may be known than when it came last.
+    fn mark(&mut self, name: &str, mut mark: Mark) {
+        mark.most = self.marks.get(name).map_or(mark.most, |known| known.most.max(mark.most));
+        self.marks.insert(name.to_owned(), mark);
     }
 
     /// A point's number, which follows the one before it.
@@ -359,7 +367,7 @@ mod tests {
         assert_eq!(seen.numbers.keys().collect::<Vec<_>>(), [&key]);
         let mark = &seen.marks["weir_replay_mark_1"];
         assert_eq!(mark.source_tags, ["container_id", "team"]);
-        assert_eq!(mark.container, "c1");
+        assert_eq!((mark.container.as_str(), mark.most), ("c1", 3.0));
         assert_eq!(seen.form, Some(Form::Lists));
     }
 

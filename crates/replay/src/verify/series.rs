@@ -5,6 +5,7 @@ use metric::{Dimensions, Kind, SeriesKey};
 
 use super::{Evidence, Range};
 use crate::account::{Expected, Key, Span, Total};
+use crate::agent::status::Account;
 use crate::shipped::{Form, Numbers, Spelling, Stat};
 
 /// What is rounded away where numbers are added in another order, of their magnitude.
@@ -144,6 +145,8 @@ impl<'a> Found<'a> {
         let is_gauge = matches!(expected.total, Total::Gauge { .. });
         if is_ambiguous
             || (is_gauge && self.evidence.is_mixed)
+            || (self.evidence.status.is_some_and(Account::is_coarse)
+                && matches!(expected.total, Total::Set { .. }))
             // Without the length of its interval a point in time looks like any other.
             || (self.form == Form::Lists && self.timed.contains(&(key.origin, &key.series)))
         {

@@ -179,6 +179,17 @@ fn limits_explain_what_is_lacking() {
 }
 
 #[test]
+fn an_operators_rule_explains_what_is_lacking() {
+    let mut run = Run::whole();
+    run.ship(Kind::Counter, Stat::Sum, "hits", &[]);
+    run.status().aggregated = 7;
+    run.status().rejected.insert("dropped_by_rule".to_owned(), 4);
+    let verdict = run.verdict();
+    assert_eq!(verdict.unexplained, [""; 0]);
+    assert_eq!(verdict.samples.dropped_by_rule, 4);
+}
+
+#[test]
 fn too_much_is_wrong_whatever_was_lost() {
     for (kind, stat, name, values) in [
         (Kind::Counter, Stat::Sum, "hits", &[10.0][..]),
@@ -320,6 +331,7 @@ fn lists_tell_series_apart_by_name_and_tags_alone() {
     let mark = crate::shipped::Mark {
         container: "c1".to_owned(),
         source_tags: vec!["container_id".to_owned()],
+        most: 1.0,
     };
     run.seen.marks.insert("mark".to_owned(), mark);
     let tag = ("exported_container_id", "x");
