@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
-    /// The second datagram is dropped, and counted as the kernel's.
+    /// The third datagram is dropped, and counted as the kernel's.
     Drops,
-    /// The second datagram is counted, but comes out nowhere.
+    /// The third datagram is counted, but comes out nowhere.
     Forgets,
     /// What comes out is told twice.
     Repeats,
@@ -136,8 +136,8 @@ impl Shared {
         let State { accounts, sums, seen, .. } = &mut *state;
         let account = &mut accounts[place];
         *seen += 1;
-        let is_second = *seen == 2;
-        if is_second && self.flaw == Flaw::Drops {
+        let is_third = *seen == 3;
+        if is_third && self.flaw == Flaw::Drops {
             account.kernel_dropped += 1;
             return;
         }
@@ -151,7 +151,7 @@ impl Shared {
             for sample in reading.samples() {
                 let Values::Numbers(numbers) = sample.values else { continue };
                 account.aggregated += numbers.len() as u64;
-                if is_second && self.flaw == Flaw::Forgets {
+                if is_third && self.flaw == Flaw::Forgets {
                     continue;
                 }
                 let key = (account.container.clone().unwrap_or_default(), sample.name.to_owned());
