@@ -153,7 +153,7 @@ async fn run_in(
     }
     shipped.seen().begin();
     let before = session.read_meter().await?;
-    let introduced = if is_fresh { marks::introduce(session)? } else { 0 };
+    let introduced = if is_fresh { marks::introduce(session).await? } else { 0 };
     let outcome = monitor::send(options, session, plan).await?;
     let ended = marks::pass_through(session, shipped, Phase::End, options.patience).await?;
     let marks = introduced + ended;

@@ -26,11 +26,16 @@ impl Phase {
     }
 }
 
-/// Makes the marks' series known to each target, and waits for nothing. Returns how many were sent.
-pub(super) fn introduce(session: &Session) -> Result<u64, ReplayError> {
+/// Makes the marks' series known to each target, which need not have flushed them before the run.
+/// Returns how many were sent.
+pub(super) async fn introduce(session: &Session) -> Result<u64, ReplayError> {
     let marks = Marks::of(session);
+    let before = session.read_meter().await?;
     (0..marks.targets.len()).try_for_each(|place| marks.send(place, Phase::Begin))?;
-    Ok(marks.targets.len() as u64)
+    let sent = marks.targets.len() as u64;
+    // Received later, they would be taken for datagrams of the run and hide as many losses.
+    session.await_received(&before, sent, |_| {}).await?;
+    Ok(sent)
 }
 
 /// Sends a mark behind everything else to each target, and waits until all of them came out: then
