@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::text;
+
 /// How fast datagrams are sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Pace {
@@ -88,8 +90,9 @@ impl fmt::Display for Pace {
                     Unit::Datagrams => "datagrams/s",
                 };
                 match (&profile.points[..], profile.points.last()) {
-                    ([(_, rate)], _) => write!(f, "{rate} {unit}"),
+                    ([(_, rate)], _) => write!(f, "{} {unit}", number(*rate)),
                     ([(_, from), (_, to)], Some((over, _))) => {
+                        let (from, to) = (number(*from), number(*to));
                         write!(f, "{from} to {to} {unit} in {}", humantime::format_duration(*over))
                     }
                     _ => write!(f, "a profile of {unit}, {}x", profile.speed),
@@ -97,6 +100,11 @@ impl fmt::Display for Pace {
             }
         }
     }
+}
+
+/// A rate as it was asked for.
+fn number(rate: f64) -> String {
+    if rate.fract() == 0.0 { text::count(rate as u64) } else { rate.to_string() }
 }
 
 #[cfg(test)]
@@ -128,7 +136,8 @@ mod tests {
         for (pace, text) in [
             (Pace::FlatOut, "flat out"),
             (Pace::Captured { speed: 2.0 }, "as captured, 2x"),
-            (Pace::Profile(Profile::steady(5e4, Unit::Datagrams)), "50000 datagrams/s"),
+            (Pace::Profile(Profile::steady(5e4, Unit::Datagrams)), "50,000 datagrams/s"),
+            (Pace::Profile(Profile::steady(0.5, Unit::Lines)), "0.5 lines/s"),
             (Pace::Profile(ramp), "0 to 100 lines/s in 10s"),
         ] {
             assert_eq!(pace.to_string(), text);

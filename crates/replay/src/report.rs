@@ -211,13 +211,14 @@ impl Report {
             ));
         }
         if let Some(slowest) = self.flushes.values().max_by_key(|flush| flush.latency) {
-            let points: u64 = self.flushes.values().map(|flush| flush.points).sum();
+            let points: Option<u64> = self.flushes.values().map(|flush| flush.points).sum();
+            let points = points.map(|points| format!(", {} points", count(points)));
             all.push((
                 "flushes",
                 format!(
-                    "{}, {} points, the slowest out after {}",
+                    "{}{}, the slowest out after {}",
                     count(self.flushes.len() as u64),
-                    count(points),
+                    points.unwrap_or_default(),
                     self::seconds(slowest.latency)
                 ),
             ));
@@ -284,7 +285,8 @@ impl Machine {
 #[derive(Serialize)]
 struct FlushReport {
     end_ms: i64,
-    points: u64,
+    /// `null` where only times were looked at.
+    points: Option<u64>,
     latency_ms: u64,
 }
 

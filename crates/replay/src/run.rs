@@ -129,22 +129,20 @@ async fn run_in(
     plan: Plan,
 ) -> Result<Report, ReplayError> {
     let mut report = Report::begin(options, session, &plan);
-    if let Some(limit) = options.search {
-        report.search = Some(search::search(options, session, limit).await?);
-        return Ok(report);
-    }
-    let Some(shipped) = shipped else {
-        let outcome = monitor::send(options, session, plan).await?;
-        report.take(outcome, session);
+    let Some(shipped) = shipped.filter(|_| options.verify) else {
+        // Of what was shipped only the times are looked at, from now on.
+        shipped.inspect(|shipped| shipped.seen().begin());
+        if let Some(limit) = options.search {
+            report.search = Some(search::search(options, session, limit).await?);
+        } else {
+            report.take(monitor::send(options, session, plan).await?, session);
+        }
+        if let Some(shipped) = shipped {
+            session.await_settled(shipped, options.patience).await?;
+            report.flushes = shipped.seen().flushes.clone();
+        }
         return Ok(report);
     };
-    if !options.verify {
-        let outcome = monitor::send(options, session, plan).await?;
-        session.await_settled(shipped, options.patience).await?;
-        report.take(outcome, session);
-        report.flushes = shipped.seen().flushes.clone();
-        return Ok(report);
-    }
     let began = unix_seconds();
     let is_fresh = session.is_fresh().await;
     if !is_fresh {

@@ -12,16 +12,21 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#161616;--faint:#3a3a3a;--bad:#ff8a80}}\
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:86rem;\
 margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\
+h1{font-size:1.4rem;overflow-wrap:anywhere}h2{font-size:1.1rem;margin-top:2rem}\
 table{border-collapse:collapse}td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}\
 table.numbers td:not(:first-child),table.numbers th:not(:first-child){text-align:right}\
-tr.bad td,p.bad{color:var(--bad);font-weight:600}code{font-size:.9em;overflow-wrap:anywhere}\
+tr.bad td,p.bad{color:var(--bad);font-weight:600}code{font-size:.9em;overflow-wrap:anywhere}code span{display:inline-block}\
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(34rem,100%),1fr));gap:1rem}\
-figure{margin:0}figcaption{font-weight:600}svg{width:100%;height:auto}\
+.plots>*{min-width:0}.wide{overflow-x:auto}\
+figure{margin:0;overflow-x:auto}figcaption{font-weight:600}svg{width:100%;min-width:32rem;height:auto}\
+.legend{margin:0}.legend span{white-space:nowrap;margin-right:1rem}\
+.legend i{display:inline-block;width:.6rem;height:.6rem;border-radius:50%;margin-right:.4rem}\
 svg text{font-size:11px;fill:var(--ink)}.grid{stroke:var(--faint);stroke-width:1}\
+.mark{stroke:var(--ink);stroke-width:1;stroke-dasharray:4 3}\
 polyline{fill:none;stroke-width:1.5}\
-.c0{fill:#1f77b4;stroke:#1f77b4}.c1{fill:#d95f02;stroke:#d95f02}.c2{fill:#2ca02c;stroke:#2ca02c}\
-.c3{fill:#9467bd;stroke:#9467bd}.c4{fill:#c2185b;stroke:#c2185b}.c5{fill:#7f7f7f;stroke:#7f7f7f}\
+[class^=c]{fill:var(--c);stroke:var(--c);background:var(--c)}\
+.c0{--c:#1f77b4}.c1{--c:#d95f02}.c2{--c:#2ca02c}\
+.c3{--c:#9467bd}.c4{--c:#c2185b}.c5{--c:#7f7f7f}\
 polyline[class]{fill:none}";
 
 /// The whole page: nothing in it is fetched from anywhere, and it needs no script.
@@ -57,6 +62,20 @@ pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// What was run, as a shell takes it; lines end between words only, if there is room.
+fn command_line(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./:,=%+@".contains(c);
+        let quoted = if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        };
+        format!("<span>{}</span>", escape(&quoted))
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 fn write_verdict(verdict: &Verdict, page: &mut String) {
     if verdict.is_good() {
         *page += "<p><strong>Verified: everything is accounted for.</strong></p>\n";
@@ -64,7 +83,7 @@ fn write_verdict(verdict: &Verdict, page: &mut String) {
     for sentence in &verdict.unexplained {
         let _ = writeln!(page, "<p class=\"bad\">Unexplained: {}</p>", escape(sentence));
     }
-    *page += "<table class=\"numbers\"><tr><th>class</th><th>sent</th><th>arrived</th>\
+    *page += "<div class=\"wide\"><table class=\"numbers\"><tr><th>class</th><th>sent</th><th>arrived</th>\
               <th>refused</th><th>lost</th><th>unexplained</th></tr>\n";
     for class in &verdict.classes {
         let bad = if class.unexplained > 0 { " class=\"bad\"" } else { "" };
@@ -79,7 +98,7 @@ fn write_verdict(verdict: &Verdict, page: &mut String) {
             count(class.unexplained)
         );
     }
-    *page += "</table>\n";
+    *page += "</table></div>\n";
     if !verdict.examples.is_empty() {
         *page += "<ul>\n";
         for example in &verdict.examples {
@@ -93,7 +112,7 @@ fn write_summary(report: &Report, page: &mut String) {
     let input = &report.input;
     let machine = &report.machine;
     let mut rows = vec![
-        ("command", format!("<code>{}</code>", escape(&report.command.join(" ")))),
+        ("command", format!("<code>{}</code>", command_line(&report.command))),
         (
             "when",
             humantime::format_rfc3339_seconds(
@@ -111,11 +130,14 @@ fn write_summary(report: &Report, page: &mut String) {
         (
             "input",
             escape(&format!(
-                "{} datagrams, {} lines, {}, {} containers or ports",
+                "{} datagrams, {} lines, {}, {}",
                 count(input.datagrams),
                 count(input.lines),
                 bytes(input.bytes),
-                count(input.lanes as u64)
+                match input.lanes {
+                    1 => "one container or port".to_owned(),
+                    lanes => format!("{} containers or ports", count(lanes as u64)),
+                }
             )),
         ),
         ("pace", escape(&report.pace)),
@@ -134,7 +156,7 @@ fn write_summary(report: &Report, page: &mut String) {
 }
 
 fn write_probes(search: &Search, page: &mut String) {
-    *page += "<h2>Probes</h2>\n<table class=\"numbers\"><tr><th>round</th><th>lines/s sent</th>\
+    *page += "<h2>Probes</h2>\n<div class=\"wide\"><table class=\"numbers\"><tr><th>round</th><th>lines/s sent</th>\
               <th>lost</th><th>CPU s a million lines</th><th>memory</th></tr>\n";
     for (number, round) in search.rounds.iter().enumerate() {
         for probe in &round.probes {
@@ -151,17 +173,35 @@ fn write_probes(search: &Search, page: &mut String) {
             );
         }
     }
-    *page += "</table>\n";
+    *page += "</table></div>\n";
 }
 
-const RATE: Axis = Axis { name: "lines a second, as sent", write: rate };
+const RATE: Axis = Axis {
+    name: "lines a second, as sent",
+    write: rate,
+    units: &[(1e6, " M"), (1e3, " k"), (1.0, "")],
+    is_log: false,
+};
 const TIME: Axis = Axis {
     name: "time since the beginning",
     write: |it| seconds(Duration::try_from_secs_f64(it).unwrap_or_default()),
+    units: &[(1.0, " s"), (1e-3, " ms")],
+    is_log: false,
 };
-const LOST: Axis = Axis { name: "datagrams lost", write: percent };
-const CPU: Axis = Axis { name: "CPU seconds a million lines", write: |cpu| format!("{cpu:.2}") };
-const MEMORY: Axis = Axis { name: "resident memory", write: |it| bytes(it as u64) };
+const LOST: Axis =
+    Axis { name: "datagrams lost", write: percent, units: &[(0.01, " %")], is_log: false };
+const CPU: Axis = Axis {
+    name: "CPU seconds per million lines",
+    write: |cpu| format!("{cpu:.3}"),
+    units: &[(1.0, " s")],
+    is_log: false,
+};
+const MEMORY: Axis = Axis {
+    name: "resident memory",
+    write: |it| bytes(it as u64),
+    units: &[(1e9, " GB"), (1e6, " MB"), (1e3, " kB"), (1.0, " B")],
+    is_log: false,
+};
 
 fn plots(report: &Report) -> Vec<Plot> {
     let mut plots = match &report.search {
@@ -174,6 +214,7 @@ fn plots(report: &Report) -> Vec<Plot> {
         y: Axis { name: "latency", ..TIME },
         is_line: true,
         series: vec![Series { name: String::new(), points: latencies(report) }],
+        mark: None,
     });
     plots
 }
@@ -200,7 +241,16 @@ fn search_plots(search: &Search) -> Vec<Plot> {
         });
         series.collect()
     };
-    let plot = |title, y, series| Plot { title, x: RATE, y, is_line: false, series };
+    let mark = (search.median, format!("highest: {}", rate(search.median)));
+    // From flat out to what arrives whole there may be orders of magnitude.
+    let plot = |title, y, series| Plot {
+        title,
+        x: Axis { is_log: true, ..RATE },
+        y,
+        is_line: false,
+        series,
+        mark: Some(mark.clone()),
+    };
     let memory: Vec<Series> = search
         .rounds
         .iter()
@@ -221,17 +271,24 @@ fn search_plots(search: &Search) -> Vec<Plot> {
     vec![
         plot("Loss by rate", LOST, of_rounds(|probe| Some(probe.loss))),
         plot("CPU by rate", CPU, of_rounds(|probe| probe.cpu_seconds_per_million_lines)),
-        Plot { title: "Memory over a round", x: TIME, y: MEMORY, is_line: true, series: memory },
+        Plot {
+            title: "Memory over a round",
+            x: Axis { name: "time of sending in the round", ..TIME },
+            y: MEMORY,
+            is_line: true,
+            series: memory,
+            mark: None,
+        },
     ]
 }
 
 fn moment_plots(report: &Report) -> Vec<Plot> {
     let of_a_datagram = report.input.lines as f64 / report.input.datagrams.max(1) as f64;
-    let steps: Vec<Step> = report
-        .moments
-        .windows(2)
-        .filter_map(|pair| Step::between(&pair[0], &pair[1], of_a_datagram))
-        .collect();
+    let all = || report.moments.windows(2).map(|pair| (&pair[0], &pair[1]));
+    // Behind the last one in which something was sent the rest was waited for.
+    let last = all().rposition(|(from, to)| to.sent > from.sent).map_or(0, |place| place + 1);
+    let steps: Vec<Step> =
+        all().take(last).filter_map(|(from, to)| Step::between(from, to, of_a_datagram)).collect();
     let one = |points: Vec<(f64, f64)>| vec![Series { name: String::new(), points }];
     let lost = steps.iter().filter_map(|step| Some((step.lines_per_second, step.lost?))).collect();
     let cpu = steps.iter().filter_map(|step| Some((step.at, step.cpu?))).collect();
@@ -242,9 +299,17 @@ fn moment_plots(report: &Report) -> Vec<Plot> {
         Series { name: "sent".to_owned(), points: sent },
         Series { name: "acknowledged".to_owned(), points: received },
     ];
-    let over_time = |title, y, series| Plot { title, x: TIME, y, is_line: true, series };
+    let over_time =
+        |title, y, series| Plot { title, x: TIME, y, is_line: true, series, mark: None };
     vec![
-        Plot { title: "Loss by rate", x: RATE, y: LOST, is_line: false, series: one(lost) },
+        Plot {
+            title: "Loss by rate",
+            x: RATE,
+            y: LOST,
+            is_line: false,
+            series: one(lost),
+            mark: None,
+        },
         over_time("Rate over time", Axis { name: "lines a second", ..RATE }, rates),
         over_time("CPU over time", CPU, one(cpu)),
         over_time("Memory over time", MEMORY, one(memory)),

@@ -14,10 +14,12 @@ fn moment(at: f64, sent: u64) -> Moment {
 }
 
 fn report() -> Report {
-    let flushed = Flushed { points: 7, latency: Duration::from_millis(120) };
+    let flushed = Flushed { points: Some(7), latency: Duration::from_millis(120) };
     Report {
         version: 1,
-        command: ["weir-replay", "<w1>.toml"].map(str::to_owned).to_vec(),
+        command: ["weir-replay", "<w1>.toml", "--spawn", "weir --http none"]
+            .map(str::to_owned)
+            .to_vec(),
         input: InputReport {
             name: "<w1>.toml".to_owned(),
             datagrams: 10,
@@ -79,8 +81,11 @@ fn a_page_shows_what_it_tells_and_fetches_nothing() {
     }
     assert!(page.contains("Latency of a flush"));
     assert!(page.contains("127.0.0.1:8125 and 1 more"));
+    // As a shell takes it.
+    let words = ["weir-replay", "'&lt;w1&gt;.toml'", "--spawn", "'weir --http none'"];
+    assert!(page.contains(&words.map(|word| format!("<span>{word}</span>")).join(" ")));
     // Two steps and three moments: each is a dot.
-    assert_eq!(page.matches("<circle").count(), 2 + (2 + 2 + 2) + 2 + 3 + 1);
+    assert_eq!(page.matches("<circle").count(), 2 + (2 + 2) + 2 + 3 + 1);
 }
 
 #[test]
@@ -89,6 +94,8 @@ fn a_search_has_its_probes_by_round() {
     let page = html::page(&report);
     assert!(page.contains("<h2>Probes</h2>") && page.contains("round 2"));
     assert_eq!(page.matches("<tr class=\"bad\">").count(), 2);
+    // By loss and by cost.
+    assert_eq!(page.matches(">highest: 500/s<").count(), 2);
     let text = report.to_string();
     assert!(
         text.contains(

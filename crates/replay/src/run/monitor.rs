@@ -96,6 +96,9 @@ pub(super) async fn send(
         bar.show(moments.all.last(), progress.sent());
     };
     bar.end();
+    // The last of sending, before what is on its way is waited for.
+    let meter = session.try_meter().await.unwrap_or_default();
+    moments.write_at(sent.elapsed, &meter, session.usage(), sent.datagrams);
     let after = session
         .await_received(&before, sent.datagrams, |meter| {
             if moments.is_due() {
@@ -172,13 +175,17 @@ impl Moments {
     }
 
     fn write(&mut self, meter: &Meter, usage: Option<Usage>, sent: u64) {
+        self.write_at(self.began.elapsed(), meter, usage, sent);
+    }
+
+    fn write_at(&mut self, at: Duration, meter: &Meter, usage: Option<Usage>, sent: u64) {
         self.last = Some(Instant::now());
         let status = meter.status_since(&self.before);
         let cpu = usage
             .zip(self.usage_before)
             .map(|(now, before)| now.cpu.saturating_sub(before.cpu).as_secs_f64());
         self.all.push(Moment {
-            at: self.began.elapsed().as_secs_f64(),
+            at: at.as_secs_f64(),
             sent,
             received: status.as_ref().map(|status| status.received.datagrams),
             kernel_dropped: meter.kernel_dropped_since(&self.before),

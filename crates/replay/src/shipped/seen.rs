@@ -28,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) form: Option<Form>,
     /// Why something could not be read.
     pub(crate) problem: Option<String>,
+    /// The last beginning, in unix milliseconds: intervals that ended before are not looked at.
+    since_ms: i64,
     next: HashMap<String, i64>,
     last_block: Option<Instant>,
 }
@@ -80,7 +82,8 @@ pub(crate) struct Mark {
 /// When a flush came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flushed {
-    pub(crate) points: u64,
+    /// `None`: they were not counted.
+    pub(crate) points: Option<u64>,
     /// From the end of the interval until the last of it was there to be read.
     pub(crate) latency: Duration,
 }
@@ -180,6 +183,7 @@ impl Seen {
         });
         self.levels = gauges.map(|(spelled, numbers)| (spelled, numbers.last)).collect();
         self.flushes.clear();
+        self.since_ms = unix_ms(SystemTime::now());
         (self.points, self.missing, self.repeated) = (0, 0, 0);
     }
 
@@ -195,7 +199,7 @@ impl Seen {
     pub(super) fn take_point(&mut self, point: &FlatPoint, arrived: SystemTime, whole: bool) {
         self.form = Some(Form::Points);
         if point.interval_ms > 0 {
-            self.time(point.ts, arrived, 1);
+            self.time(point.ts, arrived, whole.then_some(1));
         }
         if !whole {
             return;
@@ -234,7 +238,7 @@ impl Seen {
     pub(super) fn take_list(&mut self, list: &List, arrived: SystemTime, whole: bool) {
         self.form = Some(Form::Lists);
         if let Some(first) = list.datapoints.first() {
-            self.time(first.time_ms, arrived, list.datapoints.len() as u64);
+            self.time(first.time_ms, arrived, whole.then_some(list.datapoints.len() as u64));
         }
         if !whole {
             return;
@@ -293,14 +297,22 @@ impl Seen {
         }
     }
 
-    fn time(&mut self, end_ms: i64, arrived: SystemTime, points: u64) {
-        let arrived = arrived.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let end = Duration::from_millis(end_ms.max(0) as u64);
-        let latency = arrived.saturating_sub(end);
-        let flush = self.flushes.entry(end_ms).or_insert(Flushed { points: 0, latency });
-        flush.points += points;
+    fn time(&mut self, end_ms: i64, arrived: SystemTime, points: Option<u64>) {
+        if end_ms < self.since_ms {
+            return;
+        }
+        let latency = unix_ms(arrived).saturating_sub(end_ms).max(0).unsigned_abs();
+        let latency = Duration::from_millis(latency);
+        let flush = self.flushes.entry(end_ms).or_insert(Flushed { points: None, latency });
+        if let Some(points) = points {
+            *flush.points.get_or_insert(0) += points;
+        }
         flush.latency = latency;
     }
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
 #[cfg(test)]
@@ -391,5 +403,22 @@ mod tests {
         assert!(seen.numbers.is_empty() && seen.flushes.is_empty());
         seen.take_point(&point("g", "gauge", "value", 4.0, 2), NOW, true);
         assert_eq!((seen.points, seen.missing), (1, 0));
+    }
+
+    #[test]
+    fn a_flush_is_timed_by_its_last_block_and_only_if_it_is_of_the_run() {
+        let mut seen = Seen::default();
+        let after = |ms: u64| UNIX_EPOCH + Duration::from_millis(1_700_000_000_000 + ms);
+        for (ms, whole) in [(20, true), (70, true)] {
+            seen.take_point(&point("a", "counter", "sum", 2.0, 0), after(ms), whole);
+        }
+        let flushed = |points, ms| Flushed { points, latency: Duration::from_millis(ms) };
+        assert_eq!(seen.flushes, [(1_700_000_000_000, flushed(Some(2), 70))].into());
+        seen.flushes.clear();
+        seen.take_point(&point("a", "counter", "sum", 2.0, 0), after(20), false);
+        assert_eq!(seen.flushes, [(1_700_000_000_000, flushed(None, 20))].into());
+        seen.begin();
+        seen.take_point(&point("a", "counter", "sum", 2.0, 1), SystemTime::now(), true);
+        assert_eq!(seen.flushes, [].into());
     }
 }
