@@ -119,10 +119,44 @@ fn merge(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Series that nobody uses any more: the flush side finds them, the worker forgets them.
+fn expiry(criterion: &mut Criterion) {
+    let lines = traffic::mixed(SERIES);
+    let mut group = criterion.benchmark_group("expiry");
+    group.throughput(Throughput::Elements(SERIES as u64));
+    group.sample_size(20);
+    group.bench_function("flush side", |bencher| {
+        bencher.iter_custom(|times| {
+            timed(times, || {
+                let mut intake = Intake::tired_of(&lines);
+                let ended = intake.swap();
+                let start = Instant::now();
+                black_box(intake.merge(ended));
+                start.elapsed()
+            })
+        });
+    });
+    group.bench_function("worker", |bencher| {
+        bencher.iter_custom(|times| {
+            timed(times, || {
+                let mut intake = Intake::tired_of(&lines);
+                let ended = intake.swap();
+                intake.merge(ended);
+                // What is to be forgotten comes with the interval that was merged.
+                black_box(intake.swap());
+                let start = Instant::now();
+                intake.tidy();
+                start.elapsed()
+            })
+        });
+    });
+    group.finish();
+}
+
 /// The sum of what each time took, by its own watch: what it prepares is not counted.
 fn timed(times: u64, mut each: impl FnMut() -> Duration) -> Duration {
     (0..times).map(|_| each()).sum()
 }
 
-criterion_group!(aggregate, recall_and_add, known_lines, new_series, swap, merge);
+criterion_group!(aggregate, recall_and_add, known_lines, new_series, swap, merge, expiry);
 criterion_main!(aggregate);

@@ -6,6 +6,8 @@
 //! never for being slow.
 #![forbid(unsafe_code)]
 
+mod saved;
+
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -16,12 +18,15 @@ use std::process::{self, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::available_parallelism;
 
+use saved::Saved;
 use serde_json::Value;
 
 const USAGE: &str = "\
-usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--runs DIR] [--quick]
+usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--save MACHINE] [--quick]
 SCENARIO is w1, w2, w3, w4, mixed-flood or quiet-day; all of them if none is named.
---runs DIR keeps the reports there; --quick tries each rate for a second only.";
+--save MACHINE keeps the run under benches/runs/DATE-MACHINE: reports, agents' configurations, and in
+its README.md what was run, on what machine, of which revision, and what came of it. MACHINE is a name
+of letters, digits, `-` and `.`. --quick tries each rate for a second only.";
 
 /// Those whose highest rate is looked for, with the rates of lines at which the cost is measured.
 const SEARCHED: [(&str, &[&str]); 4] =
@@ -47,14 +52,17 @@ fn main() -> ExitCode {
 #[derive(Debug, Default)]
 struct Options {
     scenarios: Vec<String>,
-    runs: Option<PathBuf>,
+    /// Word by word.
+    asked: Vec<String>,
+    machine: Option<String>,
     is_quick: bool,
     is_test: bool,
 }
 
 impl Options {
     fn read() -> Result<Self> {
-        let mut options = Self::default();
+        let asked = env::args().skip(1).filter(|it| it != "--bench").collect();
+        let mut options = Self { asked, ..Self::default() };
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -62,7 +70,10 @@ impl Options {
                 "--bench" => {}
                 "--test" => options.is_test = true,
                 "--quick" => options.is_quick = true,
-                "--runs" => options.runs = Some(arguments.next().ok_or(USAGE)?.into()),
+                "--save" => {
+                    let machine = arguments.next().filter(|name| is_machine(name)).ok_or(USAGE)?;
+                    options.machine = Some(machine);
+                }
                 "--help" => return Err(USAGE.into()),
                 // Or a filter or an option that is meant for the other benches: then there is
                 // nothing to do here.
@@ -77,6 +88,10 @@ impl Options {
     }
 }
 
+fn is_machine(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
+}
+
 /// Where everything is.
 struct Bench {
     options: Options,
@@ -84,6 +99,8 @@ struct Bench {
     replay: PathBuf,
     scenarios: PathBuf,
     directory: tempfile::TempDir,
+    /// Where the run is kept.
+    saved: Option<Saved>,
     /// Sender and receiver on processors of their own, where there are two.
     pins: bool,
 }
@@ -102,12 +119,12 @@ impl Bench {
             let flag = if options.is_test { "" } else { " --release" };
             Err(format!("{} is not there: cargo build{flag} -p agent -p replay", path.display()))
         };
-        if let Some(runs) = &options.runs {
-            fs::create_dir_all(runs)?;
-        }
+        let (weir, replay) = (program("weir")?, program("weir-replay")?);
+        let saved = options.machine.as_ref().map(|machine| Saved::begin(machine, &options.asked));
         Ok(Self {
-            weir: program("weir")?,
-            replay: program("weir-replay")?,
+            weir,
+            replay,
+            saved: saved.transpose()?,
             scenarios: Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios"),
             directory: tempfile::tempdir()?,
             pins: available_parallelism().is_ok_and(|processors| processors.get() >= 2),
@@ -132,7 +149,18 @@ impl Bench {
                 self.verify(name, pace, "10s")?;
             }
         }
+        let mut known =
+            SEARCHED.map(|(name, _)| name).into_iter().chain(VERIFIED.map(|(name, _)| name));
+        if !known.any(|name| self.options.wants(name)) {
+            self.say(&format!("end_to_end: nothing to do\n{USAGE}"))?;
+        }
         Ok(())
+    }
+
+    /// Tells it, and keeps it with the run.
+    fn say(&self, line: &str) -> Result<()> {
+        writeln!(io::stdout(), "{line}")?;
+        self.saved.as_ref().map_or(Ok(()), |saved| saved.write(&format!("    {line}\n")))
     }
 
     /// Everything once, for a moment.
@@ -150,9 +178,13 @@ impl Bench {
         let floor = format!("{} floor --port {floor_port}", self.replay.display());
         let floor = self.highest(name, "floor", floor_port, &floor, "none")?;
         for (which, rest) in [("weir", "2ms"), ("weir, max_rest 0", "0s")] {
-            let agent = self.agent(&format!("max_rest = \"{rest}\"\nflush_interval = \"2s\"\n"))?;
+            let top = format!("max_rest = \"{rest}\"\nflush_interval = \"2s\"\n");
+            let agent = self.agent(name, which, &top)?;
             let highest = self.highest(name, which, agent.port, &agent.command, &agent.http)?;
-            say(&format!("{name}: {which} reaches {:.0} % of the floor", 100.0 * highest / floor))?;
+            self.say(&format!(
+                "{name}: {which} reaches {:.0} % of the floor",
+                100.0 * highest / floor
+            ))?;
         }
         Ok(())
     }
@@ -177,18 +209,20 @@ impl Bench {
         let report = self.replay(name, which, &arguments, port, spawn)?;
         let number = |key: &str| report["search"][key].as_f64().ok_or("no search in the report");
         let (median, least, most) = (number("median")?, number("least")?, number("most")?);
-        say(&format!("{name}: {which}: {median:.0} lines/s, from {least:.0} to {most:.0}"))?;
+        self.say(&format!("{name}: {which}: {median:.0} lines/s, from {least:.0} to {most:.0}"))?;
         Ok(median)
     }
 
     /// What the agent spends at a rate.
     fn cost(&self, name: &str, rate: &str) -> Result<()> {
-        let agent = self.agent("")?;
+        let agent = self.agent(name, rate, "")?;
         let duration = if self.options.is_quick { "2s" } else { "20s" };
-        let arguments = ["--status", &agent.http, "--rate", rate, "--duration", duration];
+        let points = agent.points.display().to_string();
+        let arguments =
+            ["--status", &agent.http, "--rate", rate, "--duration", duration, "--shipped", &points];
         let report = self.replay(name, rate, &arguments, agent.port, &agent.command)?;
         let number = |key: &str| report["cost"][key].as_f64().ok_or("no cost in the report");
-        say(&format!(
+        self.say(&format!(
             "{name}: at {rate} lines/s {:.2} CPU s a million lines, {:.0} MB at most, {} lost",
             number("cpu_seconds_per_million_lines")?,
             number("memory_most")? / 1e6,
@@ -198,21 +232,22 @@ impl Bench {
 
     /// That everything is accounted for.
     fn verify(&self, name: &str, pace: &[&str], flush_interval: &str) -> Result<()> {
-        let agent = self.agent(&format!("flush_interval = \"{flush_interval}\"\n"))?;
+        let top = format!("flush_interval = \"{flush_interval}\"\n");
+        let agent = self.agent(name, "verified", &top)?;
         let points = agent.points.display().to_string();
         let mut arguments = vec!["--status", &agent.http, "--register"];
         arguments.extend(["--shipped", &points, "--verify"]);
         arguments.extend(pace);
         let report = self.replay(name, "verified", &arguments, agent.port, &agent.command)?;
         let verdict = &report["verdict"];
-        say(&format!(
+        self.say(&format!(
             "{name}: {} samples in {} series verified, {} datagrams lost",
             verdict["samples"]["sent"], verdict["series"]["sent"], report["loss"]["datagrams"]
         ))
     }
 
     /// An agent that is not started yet, with data and ports of its own.
-    fn agent(&self, top: &str) -> Result<Agent> {
+    fn agent(&self, name: &str, which: &str, top: &str) -> Result<Agent> {
         let number = fs::read_dir(self.directory.path())?.count();
         let directory = self.directory.path().join(format!("{number:04}"));
         fs::create_dir(&directory)?;
@@ -224,7 +259,10 @@ impl Bench {
             data.display()
         );
         let file = directory.join("weir.toml");
-        fs::write(&file, config)?;
+        fs::write(&file, &config)?;
+        if let Some(saved) = &self.saved {
+            fs::write(saved.directory.join(report(name, which) + ".toml"), config)?;
+        }
         let command = format!("{} run --config {}", self.weir.display(), file.display());
         Ok(Agent { port, http, command, points: data.join("points") })
     }
@@ -239,8 +277,8 @@ impl Bench {
         spawn: &str,
     ) -> Result<Value> {
         let scenario = self.scenarios.join(format!("{name}.toml"));
-        let runs = self.options.runs.as_deref().unwrap_or(self.directory.path());
-        let report = format!("{name}-{}", which.replace([' ', ','], ""));
+        let runs = self.saved.as_ref().map_or(self.directory.path(), |it| &it.directory);
+        let report = report(name, which);
         let (json, html) =
             (runs.join(format!("{report}.json")), runs.join(format!("{report}.html")));
         let mut command = Command::new(&self.replay);
@@ -260,6 +298,11 @@ impl Bench {
         }
         Ok(serde_json::from_slice(&fs::read(json)?)?)
     }
+}
+
+/// What the files of a part of a run are called, without their ends.
+fn report(name: &str, which: &str) -> String {
+    format!("{name}-{}", which.replace([' ', ','], ""))
 }
 
 /// How an agent is started, and where it is then.
@@ -283,8 +326,4 @@ fn free_port() -> Result<u16> {
         }
     }
     Err("no port from 20000 to 29999 is free".into())
-}
-
-fn say(line: &str) -> Result<()> {
-    Ok(writeln!(io::stdout(), "{line}")?)
 }

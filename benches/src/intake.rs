@@ -19,7 +19,8 @@ pub struct Intake {
     pub index: SourceIndex,
     source: Arc<Source>,
     flush: Flush,
-    flushes: u32,
+    /// When the last interval ended.
+    at: Duration,
     spare: Vec<Interval>,
     sought: Vec<Option<Sought>>,
 }
@@ -39,7 +40,15 @@ impl Default for Intake {
         let mut shard = Shard::new(ShardConfig::default());
         let index = shard.open_source(Arc::clone(&source), Limits::NONE);
         let flush = Flush::new(FlushConfig::default());
-        Self { shard, index, source, flush, flushes: 0, spare: Vec::new(), sought: Vec::new() }
+        Self {
+            shard,
+            index,
+            source,
+            flush,
+            at: Duration::ZERO,
+            spare: Vec::new(),
+            sought: Vec::new(),
+        }
     }
 }
 
@@ -54,6 +63,20 @@ impl Intake {
             intake.merge(ended);
         }
         intake
+    }
+
+    /// A shard whose series nobody has touched for so long that the flush side will give all of
+    /// them up when it merges the next interval.
+    pub fn tired_of(datagrams: &[Vec<u8>]) -> Self {
+        let mut intake = Self::used_to(datagrams);
+        // Longer than any of the defaults.
+        intake.at += Duration::from_hours(2);
+        intake
+    }
+
+    /// Forgets what the flush side gave up, as a worker does between batches.
+    pub fn tidy(&mut self) {
+        while self.shard.tidy() {}
     }
 
     /// Reads datagrams as a worker reads those of a batch. Returns how many lines were known by
@@ -138,8 +161,8 @@ impl Intake {
 
     /// Merges an interval, as the flush thread does, and keeps it for a later swap.
     pub fn merge(&mut self, ended: Interval) -> Vec<Batch> {
-        self.flushes += 1;
-        let at = Duration::from_secs(10) * self.flushes;
+        self.at += Duration::from_secs(10);
+        let at = self.at;
         let mut batches = Vec::new();
         let merged = self.flush.merge(vec![ended], at, &mut |source, datapoints| {
             batches.push(Batch {
@@ -165,5 +188,23 @@ pub fn measure<'a>(measured: &Measured<'a>) -> Measure<'a> {
             Measure::Number { value, rate: measured.rate, relative: measured.relative }
         }
         statsd::Measure::Member(member) => Measure::Member(member),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic;
+
+    #[test]
+    fn a_shard_that_is_tired_of_its_series_forgets_them_all() {
+        let lines = traffic::mixed(1_000);
+        let mut intake = Intake::tired_of(&lines);
+        assert_eq!(intake.shard.series(intake.index), 1_000);
+        let ended = intake.swap();
+        intake.merge(ended);
+        intake.swap();
+        intake.tidy();
+        assert_eq!(intake.shard.series(intake.index), 0);
     }
 }
