@@ -39,7 +39,12 @@ const VERIFIED: [(&str, &[&str]); 2] =
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let done = Options::read().and_then(|options| Bench::prepare(options)?.run());
+    let done = Options::read().and_then(|options| {
+        if options.wants_nothing() {
+            return Ok(writeln!(io::stdout(), "end_to_end: nothing to do\n{USAGE}")?);
+        }
+        Bench::prepare(options)?.run()
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -75,12 +80,18 @@ impl Options {
                     options.machine = Some(machine);
                 }
                 "--help" => return Err(USAGE.into()),
-                // Or a filter or an option that is meant for the other benches: then there is
-                // nothing to do here.
+                // Or a filter or an option that is meant for the other benches.
                 name => options.scenarios.push(name.to_owned()),
             }
         }
         Ok(options)
+    }
+
+    /// What was named is another program's.
+    fn wants_nothing(&self) -> bool {
+        let searched = SEARCHED.iter().map(|(name, _)| *name);
+        let verified = VERIFIED.iter().map(|(name, _)| *name);
+        !self.is_test && !searched.chain(verified).any(|name| self.wants(name))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -148,11 +159,6 @@ impl Bench {
             if self.options.wants(name) {
                 self.verify(name, pace, "10s")?;
             }
-        }
-        let mut known =
-            SEARCHED.map(|(name, _)| name).into_iter().chain(VERIFIED.map(|(name, _)| name));
-        if !known.any(|name| self.options.wants(name)) {
-            self.say(&format!("end_to_end: nothing to do\n{USAGE}"))?;
         }
         Ok(())
     }

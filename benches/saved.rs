@@ -63,7 +63,7 @@ fn describe() -> String {
         ("compiler", told("rustc", &["--version"])),
     ];
     let known = rows.iter().filter(|(_, what)| !what.is_empty());
-    known.map(|(name, what)| format!("* {name}: {what}\n")).collect()
+    known.map(|(name, what)| ["* ", name, ": ", what, "\n"].concat()).collect()
 }
 
 /// Of the programs' source, and whether it was changed since.

@@ -26,6 +26,10 @@ const BUSY: Duration = Duration::from_secs(30);
 /// What was shipped is all there when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// So many flushes after another all of that is there too: each is written behind the one before,
+/// and a source that waits for its context is late by one.
+const LATER_FLUSHES: usize = 3;
+
 /// Everything that a run speaks to.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -234,20 +238,24 @@ impl Session {
         Ok(last)
     }
 
-    /// Waits until no point is on its way any more.
+    /// Waits until no point of what came out so far, or of the same flush, is on its way any more.
     pub(crate) async fn await_settled(
         &mut self,
         shipped: &Shipped,
         patience: Duration,
     ) -> Result<(), ReplayError> {
         let began = Instant::now();
+        let last = shipped.seen().last_flush();
         while began.elapsed() < patience {
-            if self.read_meter().await?.is_settled && shipped.is_quiet_for(QUIET) {
+            // With a short flush interval and gauges it never is quiet.
+            let is_settled = self.read_meter().await?.is_settled;
+            let is_past = shipped.seen().flushes_after(last) >= LATER_FLUSHES;
+            if is_settled && (is_past || shipped.is_quiet_for(QUIET)) {
                 return Ok(());
             }
             self.pause().await?;
         }
-        // It goes on and on, as with a short flush interval; what is there is looked at.
+        // It goes on and on; what is there is looked at.
         Ok(())
     }
 

@@ -192,6 +192,17 @@ impl Seen {
         self.last_block.map(|at| at.elapsed())
     }
 
+    /// The end of the latest interval of which something came, in unix milliseconds.
+    pub(crate) fn last_flush(&self) -> Option<i64> {
+        self.flushes.keys().next_back().copied()
+    }
+
+    /// How many flushes came of later intervals.
+    pub(crate) fn flushes_after(&self, end_ms: Option<i64>) -> usize {
+        let from = end_ms.map_or(i64::MIN, |end_ms| end_ms.saturating_add(1));
+        self.flushes.range(from..).count()
+    }
+
     pub(super) fn end_block(&mut self) {
         self.last_block = Some(Instant::now());
     }
@@ -414,6 +425,7 @@ mod tests {
         }
         let flushed = |points, ms| Flushed { points, latency: Duration::from_millis(ms) };
         assert_eq!(seen.flushes, [(1_700_000_000_000, flushed(Some(2), 70))].into());
+        assert_eq!((seen.flushes_after(None), seen.flushes_after(seen.last_flush())), (1, 0));
         seen.flushes.clear();
         seen.take_point(&point("a", "counter", "sum", 2.0, 0), after(20), false);
         assert_eq!(seen.flushes, [(1_700_000_000_000, flushed(None, 20))].into());
