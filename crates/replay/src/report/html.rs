@@ -286,9 +286,9 @@ fn moment_plots(report: &Report) -> Vec<Plot> {
     let of_a_datagram = report.input.lines as f64 / report.input.datagrams.max(1) as f64;
     let all = || report.moments.windows(2).map(|pair| (&pair[0], &pair[1]));
     // Behind the last one in which something was sent the rest was waited for.
-    let last = all().rposition(|(from, to)| to.sent > from.sent).map_or(0, |place| place + 1);
+    let end = all().rposition(|(from, to)| to.sent > from.sent).map_or(0, |place| place + 1);
     let steps: Vec<Step> =
-        all().take(last).filter_map(|(from, to)| Step::between(from, to, of_a_datagram)).collect();
+        all().take(end).filter_map(|(from, to)| Step::between(from, to, of_a_datagram)).collect();
     let one = |points: Vec<(f64, f64)>| vec![Series { name: String::new(), points }];
     let lost = steps.iter().filter_map(|step| Some((step.lines_per_second, step.lost?))).collect();
     let cpu = steps.iter().filter_map(|step| Some((step.at, step.cpu?))).collect();
