@@ -98,7 +98,11 @@ fn write_verdict(verdict: &Verdict, page: &mut String) {
             count(class.unexplained)
         );
     }
-    *page += "</table></div>\n";
+    *page += "</table></div>\n<table>\n";
+    for (what, text) in verdict.sentences() {
+        let _ = writeln!(page, "<tr><th>{what}</th><td>{}</td></tr>", escape(&text));
+    }
+    *page += "</table>\n";
     if !verdict.examples.is_empty() {
         *page += "<ul>\n";
         for example in &verdict.examples {

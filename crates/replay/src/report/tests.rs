@@ -122,6 +122,7 @@ fn a_verdict_is_told_with_its_classes() {
     };
     let report = Report { verdict: Some(verdict), ..report() };
     let page = html::page(&report);
+    assert!(page.contains("<th>datagrams</th><td>0 sent</td>"));
     assert!(page.contains("Unexplained: 2 samples &lt; 3") && page.contains("<td>7 to 8</td>"));
     assert!(report.to_string().contains("UNEXPLAINED: 2 samples < 3\n"));
 }

@@ -187,6 +187,8 @@ fn an_operators_rule_explains_what_is_lacking() {
     let verdict = run.verdict();
     assert_eq!(verdict.unexplained, [""; 0]);
     assert_eq!(verdict.samples.dropped_by_rule, 4);
+    let told = verdict.to_string();
+    assert!(told.contains("7 aggregated, 5 refused (4 by a rule), "), "{told}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{Class, Range, Verdict};
 use crate::text::{count, table};
@@ -12,59 +12,7 @@ impl fmt::Display for Verdict {
         ];
         rows.extend(self.classes.iter().map(row));
         table(f, &rows)?;
-        let datagrams = &self.datagrams;
-        writeln!(f, "datagrams: {}", self.told_datagrams())?;
-        if datagrams.truncated > 0 {
-            writeln!(f, "cut by the kernel: {} datagrams", count(datagrams.truncated))?;
-        }
-        let samples = &self.samples;
-        if let (Some(received), Some(aggregated), Some(refused)) =
-            (samples.received, samples.aggregated, samples.refused)
-        {
-            writeln!(
-                f,
-                "samples: {} sent, {} read: {} aggregated, {} refused, {} throttled, {} over a \
-                 limit of series; {} in datagrams that did not arrive",
-                count(samples.sent),
-                count(received),
-                count(aggregated),
-                count(refused),
-                count(samples.throttled),
-                count(samples.over_series_limit),
-                samples.dropped,
-            )?;
-        }
-        let series = &self.series;
-        write!(
-            f,
-            "series: {} sent, {} right, {} short, {} wrong",
-            count(series.sent),
-            count(series.right),
-            count(series.short),
-            count(series.wrong)
-        )?;
-        if series.unchecked > 0 {
-            write!(f, ", {} cannot be told apart", count(series.unchecked))?;
-        }
-        if series.others > 0 {
-            write!(f, "; {} statistics are of others", count(series.others))?;
-        }
-        writeln!(f)?;
-        let points = &self.points;
-        writeln!(
-            f,
-            "points: {} read, {} missing, {} repeated, {} dropped by outputs",
-            count(points.read),
-            count(points.missing),
-            count(points.repeated),
-            count(points.dropped)
-        )?;
-        if points.dropped > 0 {
-            writeln!(
-                f,
-                "what is lost beyond what did not arrive went with the points that were dropped"
-            )?;
-        }
+        self.sentences().iter().try_for_each(|(what, text)| writeln!(f, "{what}: {text}"))?;
         if self.is_good() {
             return writeln!(f, "verified: everything is accounted for");
         }
@@ -76,6 +24,70 @@ impl fmt::Display for Verdict {
 }
 
 impl Verdict {
+    /// What became of all classes together, each sentence with what it is about.
+    pub(crate) fn sentences(&self) -> Vec<(&'static str, String)> {
+        let mut all = vec![("datagrams", self.told_datagrams())];
+        let truncated = self.datagrams.truncated;
+        if truncated > 0 {
+            all.push(("cut by the kernel", format!("{} datagrams", count(truncated))));
+        }
+        all.extend(self.told_samples().map(|told| ("samples", told)));
+        all.push(("series", self.told_series()));
+        let points = &self.points;
+        all.push((
+            "points",
+            format!(
+                "{} read, {} missing, {} repeated, {} dropped by outputs",
+                count(points.read),
+                count(points.missing),
+                count(points.repeated),
+                count(points.dropped)
+            ),
+        ));
+        if points.dropped > 0 {
+            let text = "went with the points that were dropped";
+            all.push(("what is lost beyond what did not arrive", text.to_owned()));
+        }
+        all
+    }
+
+    fn told_samples(&self) -> Option<String> {
+        let samples = &self.samples;
+        let by_rule = match samples.dropped_by_rule {
+            0 => String::new(),
+            dropped => format!(" ({} by a rule)", count(dropped)),
+        };
+        Some(format!(
+            "{} sent, {} read: {} aggregated, {} refused{by_rule}, {} throttled, {} over a limit \
+             of series; {} in datagrams that did not arrive",
+            count(samples.sent),
+            count(samples.received?),
+            count(samples.aggregated?),
+            count(samples.refused?),
+            count(samples.throttled),
+            count(samples.over_series_limit),
+            samples.dropped,
+        ))
+    }
+
+    fn told_series(&self) -> String {
+        let series = &self.series;
+        let mut told = format!(
+            "{} sent, {} right, {} short, {} wrong",
+            count(series.sent),
+            count(series.right),
+            count(series.short),
+            count(series.wrong)
+        );
+        if series.unchecked > 0 {
+            let _ = write!(told, ", {} cannot be told apart", count(series.unchecked));
+        }
+        if series.others > 0 {
+            let _ = write!(told, "; {} statistics are of others", count(series.others));
+        }
+        told
+    }
+
     fn told_datagrams(&self) -> String {
         let datagrams = &self.datagrams;
         let of = |count: u64, what: &str| format!("{} {what}", self::count(count));
