@@ -185,7 +185,8 @@ impl Moments {
             .zip(self.usage_before)
             .map(|(now, before)| now.cpu.saturating_sub(before.cpu).as_secs_f64());
         self.all.push(Moment {
-            at: at.as_secs_f64(),
+            // The sender's own watch may be a little behind.
+            at: self.all.last().map_or(0.0, |last| last.at).max(at.as_secs_f64()),
             sent,
             received: status.as_ref().map(|status| status.received.datagrams),
             kernel_dropped: meter.kernel_dropped_since(&self.before),
