@@ -77,7 +77,7 @@ fn new_series(criterion: &mut Criterion) {
 /// many series.
 fn swap(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("swap");
-    for series in [100, SERIES, 10 * SERIES] {
+    for series in [100, SERIES, 100 * SERIES] {
         let lines = traffic::mixed(series);
         let mut intake = Intake::used_to(&lines);
         group.bench_function(BenchmarkId::from_parameter(series), |bencher| {

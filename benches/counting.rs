@@ -20,6 +20,7 @@ pub(crate) const NOTHING: Allocated = Allocated { times: 0, bytes: 0 };
 thread_local! {
     // Neither lazy nor dropped: to count takes no memory itself.
     static ALLOCATED: Cell<Allocated> = const { Cell::new(NOTHING) };
+    static GIVEN_BACK: Cell<u64> = const { Cell::new(0) };
 }
 
 /// What this thread asks for while it does this.
@@ -28,6 +29,17 @@ pub(crate) fn allocated(what: impl FnOnce()) -> Allocated {
     what();
     let after = ALLOCATED.get();
     Allocated { times: after.times - before.times, bytes: after.bytes - before.bytes }
+}
+
+/// The bytes that this thread has more than before when it has done this; negative if it has fewer.
+pub(crate) fn held(what: impl FnOnce()) -> i64 {
+    let before = GIVEN_BACK.get();
+    let Allocated { bytes, .. } = allocated(what);
+    bytes as i64 - (GIVEN_BACK.get() - before) as i64
+}
+
+fn give_back(bytes: usize) {
+    GIVEN_BACK.set(GIVEN_BACK.get() + bytes as u64);
 }
 
 fn count(bytes: usize) {
@@ -52,11 +64,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size.saturating_sub(layout.size()));
+        give_back(layout.size().saturating_sub(size));
         // SAFETY: `at` came from `System` with this layout, as everything does that is given out here.
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        give_back(layout.size());
         // SAFETY: `at` came from `System` with this layout, as everything does that is given out here.
         unsafe { System.dealloc(at, layout) }
     }

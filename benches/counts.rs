@@ -5,6 +5,7 @@
 //! looks only at what is inside `measured_work`. Without valgrind there is no such column, and a
 //! line says so.
 
+#[allow(dead_code)] // what is held is asked by tests only
 mod counting;
 
 use std::collections::BTreeMap;

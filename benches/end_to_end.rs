@@ -6,6 +6,7 @@
 //! never for being slow.
 #![forbid(unsafe_code)]
 
+mod mesos;
 mod saved;
 
 use std::env;
@@ -18,12 +19,13 @@ use std::process::{self, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::available_parallelism;
 
+use mesos::Mesos;
 use saved::Saved;
 use serde_json::Value;
 
 const USAGE: &str = "\
 usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--save MACHINE] [--quick]
-SCENARIO is w1, w2, w3, w4, mixed-flood or quiet-day; all of them if none is named.
+SCENARIO is w1, w2, w3, w4, mixed-flood, quiet-day or node; all of them if none is named.
 --save MACHINE keeps the run under benches/runs/DATE-MACHINE: reports, agents' configurations, and in
 its README.md what was run, on what machine, of which revision, and what came of it. MACHINE is a name
 of letters, digits, `-` and `.`. --quick tries each rate for a second only.";
@@ -35,6 +37,10 @@ const SEARCHED: [(&str, &[&str]); 4] =
 /// Those that are sent to registered containers at their pace, and verified.
 const VERIFIED: [(&str, &[&str]); 2] =
     [("mixed-flood", &["--rate", "200k"]), ("quiet-day", &["--speed", "1440x"])];
+
+/// The one that is sent to registered containers of a node on which Mesos tells who they are and what
+/// they use.
+const NODE: &str = "node";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -91,7 +97,7 @@ impl Options {
     fn wants_nothing(&self) -> bool {
         let searched = SEARCHED.iter().map(|(name, _)| *name);
         let verified = VERIFIED.iter().map(|(name, _)| *name);
-        !self.is_test && !searched.chain(verified).any(|name| self.wants(name))
+        !self.is_test && !searched.chain(verified).chain([NODE]).any(|name| self.wants(name))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -160,6 +166,9 @@ impl Bench {
                 self.verify(name, pace, "10s")?;
             }
         }
+        if self.options.wants(NODE) {
+            self.node(if self.options.is_quick { "30s" } else { "10m" })?;
+        }
         Ok(())
     }
 
@@ -175,6 +184,7 @@ impl Bench {
         for name in ["w1", "w2", "w3", "mixed-flood", "quiet-day"] {
             self.verify(name, &["--rate", "20k", "--duration", "200ms"], "100ms")?;
         }
+        self.node("200ms")?;
         self.search("w1")
     }
 
@@ -236,6 +246,24 @@ impl Bench {
         ))
     }
 
+    /// What the agent takes of an ordinary node.
+    fn node(&self, duration: &str) -> Result<()> {
+        let mesos = Mesos::bind()?;
+        let agent = self.agent(NODE, "cost", &mesos.config()?)?;
+        mesos.serve(agent.containers);
+        let points = agent.points.display().to_string();
+        let arguments =
+            ["--status", &agent.http, "--register", "--duration", duration, "--shipped", &points];
+        let report = self.replay(NODE, "cost", &arguments, agent.port, &agent.command)?;
+        let number = |key: &str| report["cost"][key].as_f64().ok_or("no cost in the report");
+        self.say(&format!(
+            "{NODE}: {:.2} % of a core, {:.0} MB at most, {} lost",
+            number("cpu_share")? * 100.0,
+            number("memory_most")? / 1e6,
+            report["loss"]["datagrams"]
+        ))
+    }
+
     /// That everything is accounted for.
     fn verify(&self, name: &str, pace: &[&str], flush_interval: &str) -> Result<()> {
         let top = format!("flush_interval = \"{flush_interval}\"\n");
@@ -270,7 +298,8 @@ impl Bench {
             fs::write(saved.directory.join(report(name, which) + ".toml"), config)?;
         }
         let command = format!("{} run --config {}", self.weir.display(), file.display());
-        Ok(Agent { port, http, command, points: data.join("points") })
+        let (points, containers) = (data.join("points"), data.join("containers"));
+        Ok(Agent { port, http, command, points, containers })
     }
 
     /// Runs `weir-replay` over a scenario and gives its report.
@@ -317,6 +346,8 @@ struct Agent {
     http: String,
     command: String,
     points: PathBuf,
+    /// A file for each container that is registered.
+    containers: PathBuf,
 }
 
 /// A port that is free for both protocols, below those that the kernel gives away: nobody else

@@ -1,4 +1,5 @@
-//! Reading and adding up lines of known series does not allocate.
+//! Reading and adding up lines of known series does not allocate; what a series takes, and that it is
+//! given back.
 #![allow(clippy::unwrap_used)] // helpers of tests: an unwrap is an assertion
 
 #[path = "../counting.rs"]
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use benches::{Intake, traffic};
-use counting::{Counting, NOTHING, allocated};
-use metric::{Kind, Origin, ReadAs, Source};
+use counting::{Counting, NOTHING, allocated, held};
+use metric::{Kind, Origin, ReadAs, SeriesKey, Source};
 use ship::{OutputConfig, Outputs, Surroundings};
 
 #[global_allocator]
@@ -98,4 +99,51 @@ fn a_new_series_allocates_and_is_seen_to() {
     let lines = traffic::mixed(1);
     assert!(allocated(|| assert_eq!(intake.read(&lines), 0)).times > 0);
     assert_eq!(intake.read(&lines), 1);
+}
+
+/// So many that what comes in large pieces hardly matters.
+const MANY: usize = 100_000;
+
+/// What each of so many series takes, all of them in use in both intervals.
+fn bytes_a_series(intake: &mut Intake, lines: &[Vec<u8>]) -> usize {
+    usize::try_from(held(|| *intake = Intake::used_to(lines))).unwrap() / MANY
+}
+
+/// What its key takes: itself, and the count of those who share it and its length before it.
+fn bytes_of_key(line: &[u8]) -> usize {
+    let reading = statsd::read(line, ReadAs::default(), 0);
+    let sample = reading.samples().next().unwrap();
+    SeriesKey::new(sample.kind, sample.name, sample.tags).as_bytes().len() + 16
+}
+
+#[test]
+fn a_series_takes_no_more_than_is_said_beside_its_key() {
+    for kind in Kind::ALL {
+        // A number for each of two intervals; a value or a member is one more, in a log.
+        let most = if matches!(kind, Kind::Counter | Kind::Gauge) { 100 } else { 130 };
+        let lines = traffic::tagged(kind, MANY);
+        let mut intake = Intake::default();
+        let bytes = bytes_a_series(&mut intake, &lines);
+        let beside = bytes - bytes_of_key(&lines[0]);
+        assert!(beside <= most, "{}: {beside} bytes beside the key", kind.name());
+    }
+}
+
+#[test]
+fn what_has_expired_is_given_back() {
+    let lines = traffic::mixed(MANY);
+    let mut intake = Intake::default();
+    let left = held(|| {
+        intake = Intake::tired_of(&lines);
+        // The flush side finds them, the worker forgets them and says so, and the flush side does
+        // as well; the empty intervals are exchanged once more.
+        for _ in 0..4 {
+            let ended = intake.swap();
+            intake.merge(ended);
+            intake.tidy();
+        }
+    });
+    assert_eq!(intake.shard.series(intake.index), 0);
+    let left = usize::try_from(left).unwrap();
+    assert!(left < 5 * MANY, "{left} bytes are left of {MANY} series");
 }
