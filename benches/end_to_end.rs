@@ -24,11 +24,12 @@ use saved::Saved;
 use serde_json::Value;
 
 const USAGE: &str = "\
-usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--save MACHINE] [--quick]
+usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--save MACHINE] [--quick] [--no-search]
 SCENARIO is w1, w2, w3, w4, mixed-flood, quiet-day or node; all of them if none is named.
 --save MACHINE keeps the run under benches/runs/DATE-MACHINE: reports, agents' configurations, and in
 its README.md what was run, on what machine, of which revision, and what came of it. MACHINE is a name
-of letters, digits, `-` and `.`. --quick tries each rate for a second only.";
+of letters, digits, `-` and `.`. --quick tries each rate for a second only. --no-search leaves
+out the highest rates: they mean little on a machine that others use as well.";
 
 /// Those whose highest rate is looked for, with the rates of lines at which the cost is measured.
 const SEARCHED: [(&str, &[&str]); 4] =
@@ -68,6 +69,7 @@ struct Options {
     machine: Option<String>,
     is_quick: bool,
     is_test: bool,
+    without_search: bool,
 }
 
 impl Options {
@@ -81,6 +83,7 @@ impl Options {
                 "--bench" => {}
                 "--test" => options.is_test = true,
                 "--quick" => options.is_quick = true,
+                "--no-search" => options.without_search = true,
                 "--save" => {
                     let machine = arguments.next().filter(|name| is_machine(name)).ok_or(USAGE)?;
                     options.machine = Some(machine);
@@ -155,7 +158,10 @@ impl Bench {
         }
         for (name, rates) in SEARCHED {
             if self.options.wants(name) {
-                self.search(name)?;
+                if !self.options.without_search {
+                    self.search(name)?;
+                }
+                self.flood(name)?;
                 for rate in rates {
                     self.cost(name, rate)?;
                 }
@@ -227,6 +233,50 @@ impl Bench {
         let (median, least, most) = (number("median")?, number("least")?, number("most")?);
         self.say(&format!("{name}: {which}: {median:.0} lines/s, from {least:.0} to {most:.0}"))?;
         Ok(median)
+    }
+
+    /// What a line costs a receiver that is sent more than it can take: the floor and the agent, in
+    /// turn. It is processor time, so it says what one processor could take even if others use it
+    /// as well.
+    fn flood(&self, name: &str) -> Result<()> {
+        let (mut floors, mut agents) = (Vec::new(), Vec::new());
+        for round in 1..=3 {
+            let port = free_port()?;
+            let floor = format!("{} floor --port {port}", self.replay.display());
+            floors.push(self.flooded(
+                name,
+                &format!("flood floor {round}"),
+                port,
+                &floor,
+                "none",
+            )?);
+            let which = format!("flood {round}");
+            let Agent { port, command, http, .. } = self.agent(name, &which, "")?;
+            agents.push(self.flooded(name, &which, port, &command, &http)?);
+        }
+        let (floor, agent) = (median(floors), median(agents));
+        self.say(&format!(
+            "{name}: flooded: floor {floor:.3}, weir {agent:.3} CPU s a million lines: a processor \
+             takes {:.2} and {:.2} million lines/s, {:.0} % of the floor",
+            1.0 / floor,
+            1.0 / agent,
+            100.0 * floor / agent
+        ))
+    }
+
+    fn flooded(
+        &self,
+        name: &str,
+        which: &str,
+        port: u16,
+        spawn: &str,
+        status: &str,
+    ) -> Result<f64> {
+        let duration = if self.options.is_quick { "1s" } else { "10s" };
+        let arguments = ["--segments", "--status", status, "--flat-out", "--duration", duration];
+        let report = self.replay(name, which, &arguments, port, spawn)?;
+        let cost = &report["cost"]["cpu_seconds_per_million_lines"];
+        Ok(cost.as_f64().ok_or("no cost in the report")?)
     }
 
     /// What the agent spends at a rate.
@@ -333,6 +383,11 @@ impl Bench {
         }
         Ok(serde_json::from_slice(&fs::read(json)?)?)
     }
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
 }
 
 /// What the files of a part of a run are called, without their ends.
