@@ -19,9 +19,9 @@ impl Mesos {
         Ok(Self(TcpListener::bind("127.0.0.1:0")?))
     }
 
-    /// The part of a configuration that has weir ask it, every ten seconds.
+    /// The part of a configuration that has weir ask it.
     pub(crate) fn config(&self) -> io::Result<String> {
-        Ok(format!("[mesos]\nurl = \"http://{}\"\npoll = \"10s\"\n", self.0.local_addr()?))
+        Ok(format!("[mesos]\nurl = \"http://{}\"\n", self.0.local_addr()?))
     }
 
     /// Answers, until the program ends, what is true of the containers in this directory, a file for
