@@ -299,7 +299,9 @@ impl Bench {
     /// What the agent takes of an ordinary node.
     fn node(&self, duration: &str) -> Result<()> {
         let mesos = Mesos::bind()?;
-        let agent = self.agent(NODE, "cost", &mesos.config()?)?;
+        // As over TCP, where DC/OS ships to, and there is no compression either.
+        let output = "[[output]]\nurl = \"file:POINTS\"\ncodec = \"null\"\n";
+        let agent = self.agent(NODE, "cost", &(mesos.config()? + output))?;
         mesos.serve(agent.containers);
         let points = agent.points.display().to_string();
         let arguments =
@@ -330,13 +332,16 @@ impl Bench {
         ))
     }
 
-    /// An agent that is not started yet, with data and ports of its own.
+    /// An agent that is not started yet, with data and ports of its own. `top` may name the directory
+    /// of its points, which is the default one, as POINTS.
     fn agent(&self, name: &str, which: &str, top: &str) -> Result<Agent> {
         let number = fs::read_dir(self.directory.path())?.count();
         let directory = self.directory.path().join(format!("{number:04}"));
         fs::create_dir(&directory)?;
         let (port, http) = (free_port()?, format!("127.0.0.1:{}", free_port()?));
         let data = directory.join("data");
+        let (points, containers) = (data.join("points"), data.join("containers"));
+        let top = top.replace("POINTS", &points.to_string_lossy());
         let config = format!(
             "data_dir = \"{}\"\nworkers = 1\n{top}[[listener]]\nurl = \"udp://127.0.0.1:{port}\"\n\
              [http]\nlisten = \"{http}\"\n[log]\nlevel = \"error\"\n",
@@ -345,10 +350,10 @@ impl Bench {
         let file = directory.join("weir.toml");
         fs::write(&file, &config)?;
         if let Some(saved) = &self.saved {
-            fs::write(saved.directory.join(report(name, which) + ".toml"), config)?;
+            let file = saved.directory.join(report(name, which) + ".toml");
+            fs::write(file, self.without_places(&config))?;
         }
         let command = format!("{} run --config {}", self.weir.display(), file.display());
-        let (points, containers) = (data.join("points"), data.join("containers"));
         Ok(Agent { port, http, command, points, containers })
     }
 
@@ -381,7 +386,23 @@ impl Bench {
             let told = String::from_utf8_lossy(&told).into_owned();
             return Err(format!("{command:?}: {}\n{told}", output.status).into());
         }
-        Ok(serde_json::from_slice(&fs::read(json)?)?)
+        let read = serde_json::from_slice(&fs::read(&json)?)?;
+        if self.saved.is_some() {
+            for file in [json, html] {
+                fs::write(&file, self.without_places(&fs::read_to_string(&file)?))?;
+            }
+        }
+        Ok(read)
+    }
+
+    /// What is kept says nothing of where the run was made.
+    fn without_places(&self, text: &str) -> String {
+        let programs = self.weir.parent().unwrap_or(Path::new("/"));
+        let root = self.scenarios.ancestors().nth(2).unwrap_or(Path::new("/"));
+        let places = [(self.directory.path(), "RUN"), (programs, "target/release"), (root, ".")];
+        places.iter().fold(text.to_owned(), |text, (place, name)| {
+            text.replace(&*place.to_string_lossy(), name)
+        })
     }
 }
 
