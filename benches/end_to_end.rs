@@ -125,6 +125,13 @@ struct Bench {
     pins: bool,
 }
 
+/// What a line costs who is flooded, in processor seconds a million.
+struct Flooded {
+    whole: f64,
+    /// Of that the thread that reads.
+    worker: f64,
+}
+
 impl Bench {
     fn prepare(options: Options) -> Result<Self> {
         // target/PROFILE/deps/end_to_end-...
@@ -239,28 +246,27 @@ impl Bench {
     /// turn. It is processor time, so it says what one processor could take even if others use it
     /// as well.
     fn flood(&self, name: &str) -> Result<()> {
-        let (mut floors, mut agents) = (Vec::new(), Vec::new());
+        let (mut floors, mut agents, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=3 {
             let port = free_port()?;
             let floor = format!("{} floor --port {port}", self.replay.display());
-            floors.push(self.flooded(
-                name,
-                &format!("flood floor {round}"),
-                port,
-                &floor,
-                "none",
-            )?);
+            let which = format!("flood floor {round}");
+            floors.push(self.flooded(name, &which, port, &floor, "none")?.whole);
             let which = format!("flood {round}");
             let Agent { port, command, http, .. } = self.agent(name, &which, "")?;
-            agents.push(self.flooded(name, &which, port, &command, &http)?);
+            let flooded = self.flooded(name, &which, port, &command, &http)?;
+            agents.push(flooded.whole);
+            workers.push(flooded.worker);
         }
-        let (floor, agent) = (median(floors), median(agents));
+        let (floor, agent, worker) = (median(floors), median(agents), median(workers));
         self.say(&format!(
-            "{name}: flooded: floor {floor:.3}, weir {agent:.3} CPU s a million lines: a processor \
-             takes {:.2} and {:.2} million lines/s, {:.0} % of the floor",
+            "{name}: flooded: floor {floor:.3}, weir {agent:.3}, its worker {worker:.3} CPU s a \
+             million lines: a processor takes {:.2}, {:.2} and {:.2} million lines/s, the worker's \
+             is {:.0} % of the floor",
             1.0 / floor,
             1.0 / agent,
-            100.0 * floor / agent
+            1.0 / worker,
+            100.0 * floor / worker
         ))
     }
 
@@ -271,12 +277,16 @@ impl Bench {
         port: u16,
         spawn: &str,
         status: &str,
-    ) -> Result<f64> {
+    ) -> Result<Flooded> {
         let duration = if self.options.is_quick { "1s" } else { "10s" };
         let arguments = ["--segments", "--status", status, "--flat-out", "--duration", duration];
         let report = self.replay(name, which, &arguments, port, spawn)?;
-        let cost = &report["cost"]["cpu_seconds_per_million_lines"];
-        Ok(cost.as_f64().ok_or("no cost in the report")?)
+        let number = |value: &Value| value.as_f64().ok_or("no cost in the report");
+        let cost = &report["cost"];
+        let whole = number(&cost["cpu_seconds_per_million_lines"])?;
+        // The floor has none.
+        let worker = cost["threads"]["worker-0"].as_f64().unwrap_or_default();
+        Ok(Flooded { whole, worker: whole * worker / number(&cost["cpu_seconds"])? })
     }
 
     /// What the agent spends at a rate.

@@ -45,6 +45,9 @@ pub(crate) struct Report {
     pub(crate) verdict: Option<Verdict>,
 }
 
+/// Of a thread that took less of an agent's processor time nothing is said.
+const LEAST_SHARE: f64 = 0.01;
+
 /// Where it ran.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Machine {
@@ -209,6 +212,7 @@ impl Report {
                     bytes(cost.memory_after),
                 ),
             ));
+            all.extend(of_threads(cost).map(|shares| ("of that", shares)));
         }
         if let Some(slowest) = self.flushes.values().max_by_key(|flush| flush.latency) {
             let points: Option<u64> = self.flushes.values().map(|flush| flush.points).sum();
@@ -253,6 +257,16 @@ impl Report {
         ));
         all
     }
+}
+
+/// What each thread took of the agent's processor time, the busiest first.
+fn of_threads(cost: &Cost) -> Option<String> {
+    let share = |(name, cpu): (&String, &f64)| (cpu / cost.cpu_seconds, name.clone());
+    let mut shares: Vec<(f64, String)> = cost.threads.iter().map(share).collect();
+    shares.retain(|(share, _)| *share >= LEAST_SHARE);
+    shares.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let texts = shares.iter().map(|(share, name)| format!("{name} {}", percent(*share)));
+    (!shares.is_empty()).then(|| texts.collect::<Vec<_>>().join(", "))
 }
 
 impl fmt::Display for Report {

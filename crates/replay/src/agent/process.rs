@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -24,7 +25,29 @@ impl Usage {
     }
 }
 
-// The name of the program, in brackets, may hold anything; what follows are numbers.
+/// The processor time of a process's threads by their names, those of one name together; of those
+/// that live.
+pub(crate) fn threads(process: Pid) -> BTreeMap<String, Duration> {
+    let mut threads = BTreeMap::new();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())) else {
+        return threads;
+    };
+    let stats =
+        tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    for stat in stats {
+        if let (Some(name), Some(cpu)) = (name(&stat), cpu(&stat)) {
+            *threads.entry(name.to_owned()).or_default() += cpu;
+        }
+    }
+    threads
+}
+
+// The name, in brackets, may hold anything; what follows are numbers.
+fn name(stat: &str) -> Option<&str> {
+    let (before, _) = stat.rsplit_once(") ")?;
+    Some(before.split_once('(')?.1)
+}
+
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ').skip(11);
@@ -42,6 +65,21 @@ mod tests {
         let stat = "17 (we) ir) S 1 17 17 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 3 0 99 1 2";
         let ticks = clock_ticks_per_second() as f64;
         assert_eq!(cpu(stat), Some(Duration::from_secs_f64(200.0 / ticks)));
+        assert_eq!(name(stat), Some("we) ir"));
+    }
+
+    #[test]
+    fn a_thread_is_found_by_its_name() {
+        let (asked, asking) = std::sync::mpsc::channel::<()>();
+        let wait = move || asking.recv();
+        let thread = std::thread::Builder::new().name("one of them".to_owned()).spawn(wait);
+        // It takes its name itself, and may be yet to do so.
+        while !threads(rustix::process::getpid()).contains_key("one of them") {
+            std::thread::yield_now();
+        }
+        drop(asked);
+        thread.unwrap().join().unwrap().unwrap_err();
+        assert!(threads(Pid::from_raw(i32::MAX).unwrap()).is_empty());
     }
 
     #[test]

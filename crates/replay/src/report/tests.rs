@@ -144,3 +144,19 @@ fn the_json_holds_everything_by_name() {
     let nowhere = directory.path().join("no/such/dir.json");
     assert!(matches!(report.write(Some(&nowhere), None), Err(ReplayError::Output { .. })));
 }
+
+#[test]
+fn the_busiest_threads_of_the_agent_are_told_first_and_idle_ones_not() {
+    let threads = [("api", 0.001), ("flush", 0.1), ("worker-0", 1.8)];
+    let cost = Cost {
+        cpu_seconds: 2.0,
+        cpu_seconds_per_million_lines: 0.2,
+        cpu_share: 0.5,
+        memory_before: 1,
+        memory_most: 3,
+        memory_after: 2,
+        threads: threads.map(|(name, cpu)| (name.to_owned(), cpu)).into(),
+    };
+    let told = Report { cost: Some(cost), ..report() }.to_string();
+    assert!(told.contains("of that: worker-0 90.00 %, flush 5.00 %\n"), "{told}");
+}

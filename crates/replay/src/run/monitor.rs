@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,11 @@ use crate::sender::{self, Job, Progress, Sent};
 /// How often what happens is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often it is written down, and the agent asked.
+/// How often it is written down, and the agent asked, which costs it something.
 const MOMENT: Duration = Duration::from_millis(500);
+
+/// In a long run more seldom: when this part of the time so far has passed again.
+const PART: u32 = 100;
 
 /// What was seen at one moment of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -51,7 +55,7 @@ pub(crate) struct Loss {
 }
 
 /// What the agent spent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Cost {
     pub(crate) cpu_seconds: f64,
     /// Of those that it received, if that is known, else of those that were sent.
@@ -61,6 +65,8 @@ pub(crate) struct Cost {
     pub(crate) memory_before: u64,
     pub(crate) memory_most: u64,
     pub(crate) memory_after: u64,
+    /// Processor seconds of its threads by their names, of those that live at the end.
+    pub(crate) threads: BTreeMap<String, f64>,
 }
 
 /// Sends, and watches until all of it is received or lost.
@@ -70,7 +76,7 @@ pub(super) async fn send(
     plan: Plan,
 ) -> Result<Outcome, ReplayError> {
     let before = session.read_meter().await?;
-    let usage_before = session.usage();
+    let (usage_before, threads_before) = (session.usage(), session.threads());
     let progress = Arc::new(Progress::default());
     let job = Job {
         corpus: Arc::clone(&session.corpus),
@@ -113,7 +119,12 @@ pub(super) async fn send(
     let lines = session.corpus.lines_of(received.unwrap_or(sent.datagrams).min(sent.datagrams));
     let cost = usage_before.zip(session.usage()).map(|(before, after)| {
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let of_thread = |(name, cpu): (String, Duration)| {
+            let before = threads_before.get(&name).copied().unwrap_or_default();
+            (name, cpu.saturating_sub(before).as_secs_f64())
+        };
         Cost {
+            threads: session.threads().into_iter().map(of_thread).collect(),
             cpu_seconds: cpu,
             cpu_seconds_per_million_lines: cpu / (lines.max(1) as f64 / 1e6),
             cpu_share: cpu / took.as_secs_f64(),
@@ -145,9 +156,6 @@ struct Moments {
     all: Vec<Moment>,
 }
 
-/// A run of a day is written down more coarsely: every second moment is left out beyond so many.
-const MOST_MOMENTS: usize = 4096;
-
 impl Moments {
     fn new(before: Meter, usage_before: Option<Usage>) -> Self {
         Self {
@@ -171,7 +179,8 @@ impl Moments {
     }
 
     fn is_due(&self) -> bool {
-        self.last.is_none_or(|last| last.elapsed() >= MOMENT)
+        let pause = MOMENT.max(self.began.elapsed() / PART);
+        self.last.is_none_or(|last| last.elapsed() >= pause)
     }
 
     fn write(&mut self, meter: &Meter, usage: Option<Usage>, sent: u64) {
@@ -193,12 +202,5 @@ impl Moments {
             cpu,
             memory: usage.map(|usage| usage.memory),
         });
-        if self.all.len() > MOST_MOMENTS {
-            let mut keep = false;
-            self.all.retain(|_| {
-                keep = !keep;
-                keep
-            });
-        }
     }
 }

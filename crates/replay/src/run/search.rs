@@ -119,8 +119,8 @@ async fn try_rate(
         lines_per_second: session.corpus.lines_of(sent.datagrams) as f64 / seconds,
         datagrams_per_second: sent.datagrams as f64 / seconds,
         loss,
-        cpu_seconds_per_million_lines: cost.map(|cost| cost.cpu_seconds_per_million_lines),
-        cpu_share: cost.map(|cost| cost.cpu_share),
+        cpu_seconds_per_million_lines: cost.as_ref().map(|cost| cost.cpu_seconds_per_million_lines),
+        cpu_share: cost.as_ref().map(|cost| cost.cpu_share),
         memory: cost.map(|cost| cost.memory_most),
     })
 }

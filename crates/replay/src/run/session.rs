@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::containers::Containers;
 use crate::agent::http::Endpoint;
-use crate::agent::process::Usage;
+use crate::agent::process::{Usage, threads};
 use crate::agent::sockets::kernel_drops;
 use crate::agent::spawned::Spawned;
 use crate::agent::status::{Account, Status, Whose};
@@ -214,6 +215,11 @@ impl Session {
     /// What the agent has cost so far.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.pid.and_then(Usage::of)
+    }
+
+    /// The processor time of the agent's threads so far.
+    pub(crate) fn threads(&self) -> BTreeMap<String, Duration> {
+        self.pid.map(threads).unwrap_or_default()
     }
 
     /// Waits until what was sent has been received or is known to be lost, or nothing moves any
