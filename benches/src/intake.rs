@@ -82,20 +82,18 @@ impl Intake {
     /// Reads datagrams as a worker reads those of a batch. Returns how many lines were known by
     /// their bytes.
     pub fn read(&mut self, datagrams: &[Vec<u8>]) -> usize {
-        let lines = datagrams.iter().flat_map(|datagram| statsd::lines(datagram));
-        let mut known = 0;
-        if !self.shard.outgrows_the_cache() {
-            for line in lines {
-                known += usize::from(self.read_line(line, statsd::skim(line).as_ref(), None));
-            }
-            return known;
-        }
-        let mut ahead = SmallVec::new();
-        for line in lines {
-            let skim = statsd::skim(line);
-            ahead.push(Ahead { line, skim });
-            if ahead.len() == AHEAD {
-                known += self.read_group(&mut ahead);
+        let pays = self.shard.outgrows_the_cache();
+        let (mut known, mut ahead) = (0, SmallVec::new());
+        for datagram in datagrams {
+            for (line, skim) in statsd::skims(datagram) {
+                if !pays {
+                    known += usize::from(self.read_line(line, skim.as_ref(), None));
+                    continue;
+                }
+                ahead.push(Ahead { line, skim });
+                if ahead.len() == AHEAD {
+                    known += self.read_group(&mut ahead);
+                }
             }
         }
         known + self.read_group(&mut ahead)

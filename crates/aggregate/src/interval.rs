@@ -96,7 +96,7 @@ impl Interval {
     }
 
     /// Adds a measure to a series of this kind. Without `room` sketches and sets take no more memory
-    /// than they must.
+    /// than they must; it is asked of these only.
     // Hot path: runs once per value.
     #[inline]
     pub(crate) fn add(
@@ -104,7 +104,7 @@ impl Interval {
         slot: Slot,
         kind: Kind,
         measure: Measure<'_>,
-        room: bool,
+        room: impl FnOnce() -> bool,
     ) -> Added {
         let cell = self.cells.get_mut(slot);
         let mut added = Added { notes: Notes::NONE, bytes: 0, is_first: false };
@@ -142,12 +142,12 @@ impl Interval {
                 Measure::Number { value, rate, .. },
             ) => {
                 added.is_first = !cell.is_touched();
-                added.bytes = add_value(cell, &mut self.log, value, rate, room, notes);
+                added.bytes = add_value(cell, &mut self.log, value, rate, room(), notes);
             }
             (Kind::Set, Measure::Member(member)) => {
                 added.is_first = !cell.is_touched();
                 let hash = members::hash(member);
-                added.bytes = add_member(cell, &mut self.log, hash, room, notes);
+                added.bytes = add_member(cell, &mut self.log, hash, room(), notes);
             }
             (Kind::Set, Measure::Number { .. }) | (_, Measure::Member(_)) => {
                 debug_assert!(false, "sets have members, and nothing else has");

@@ -189,7 +189,7 @@ impl Shard {
     fn put(&mut self, slot: Slot, source: u32, kind: Kind, measure: Measure<'_>) -> Notes {
         let number = self.running.number;
         let account = &mut self.accounts[source as usize];
-        let added = self.running.add(slot, kind, measure, account.may_hold_more(number));
+        let added = self.running.add(slot, kind, measure, || account.may_hold_more(number));
         if added.bytes > 0 {
             account.held.add(added.bytes, number);
         }

@@ -48,7 +48,7 @@ pub fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// Strips what may stand at a line's end: space, tab, CR.
 #[inline]
-fn strip(line: &[u8]) -> &[u8] {
+pub(crate) fn strip(line: &[u8]) -> &[u8] {
     match line {
         // None of them is above a space.
         [.., last] if *last > b' ' => line,

@@ -2,7 +2,8 @@
 //!
 //! One policy for every listener, told in `README.md`. A datagram is split by [`lines`]; each line
 //! is read by [`read`], on its own: neither errors nor anything else reaches from one line to the
-//! next. [`skim()`] is the quick look at a line whose like was read before.
+//! next. [`skim()`] is the quick look at a line whose like was read before, and [`skims`] splits a
+//! datagram and looks at its lines at once.
 //!
 //! ```
 //! use metric::{Kind, ReadAs, Values};
@@ -37,5 +38,5 @@ mod write;
 pub use framing::{LONGEST_LINE, Lines, StreamLine, StreamLines, lines, split_cut};
 pub use line::{count, read};
 pub use reading::{Check, Event, Reading, Reject, shown};
-pub use skim::{Measure, Measured, Skim, skim};
+pub use skim::{Measure, Measured, Skim, Skims, skim, skims};
 pub use write::{Unwritable, write};

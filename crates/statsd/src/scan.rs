@@ -21,6 +21,71 @@ pub(crate) fn find<const N: usize>(bytes: [u8; N], line: &[u8], from: usize) -> 
     (places != 0).then_some(at + places.trailing_zeros() as usize)
 }
 
+/// Where the bytes stand that part lines and their pieces: a bit for each of the first 64 bytes
+/// from where a line begins, which may go on behind it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    feeds: u64,
+    colons: u64,
+    bars: u64,
+}
+
+/// So many bytes are marked at once: most lines are no longer.
+const MARKED: usize = 64;
+
+impl Marks {
+    // Hot path: runs once per line.
+    #[inline]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut marks = Self::default();
+        for at in (0..MARKED).step_by(CHUNK) {
+            let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) else {
+                // It may lie over the one before it, and marks the same there.
+                let (last, start) = last_chunk(bytes);
+                marks.add(last, start);
+                break;
+            };
+            marks.add(*chunk, at);
+        }
+        marks
+    }
+
+    #[inline]
+    fn add(&mut self, chunk: [u8; CHUNK], at: usize) {
+        let places = |byte| u64::from(places([byte], chunk)) << at;
+        self.feeds |= places(b'\n');
+        self.colons |= places(b':');
+        self.bars |= places(b'|');
+    }
+
+    /// The first line feed of what is marked.
+    #[inline]
+    pub(crate) fn feed(self, bytes: &[u8]) -> Option<usize> {
+        first(self.feeds).or_else(|| find([b'\n'], bytes, MARKED))
+    }
+
+    /// The first `:` or `|` of the line that is marked.
+    #[inline]
+    pub(crate) fn colon_or_bar(self, line: &[u8]) -> Option<usize> {
+        let place = first(self.colons | self.bars).or_else(|| find([b':', b'|'], line, MARKED))?;
+        (place < line.len()).then_some(place)
+    }
+
+    /// The first `|` of the line that is marked, from this place on.
+    #[inline]
+    pub(crate) fn bar(self, line: &[u8], from: usize) -> Option<usize> {
+        let behind = self.bars.checked_shr(from as u32).and_then(first);
+        let marked = behind.map(|behind| from + behind);
+        let place = marked.or_else(|| find([b'|'], line, from.max(MARKED)))?;
+        (place < line.len()).then_some(place)
+    }
+}
+
+#[inline]
+fn first(marks: u64) -> Option<usize> {
+    (marks != 0).then(|| marks.trailing_zeros() as usize)
+}
+
 // The chunk that ends with the line, and where it begins; of a shorter line all of it and zeros.
 #[inline]
 fn last_chunk(line: &[u8]) -> ([u8; CHUNK], usize) {
@@ -57,6 +122,31 @@ mod tests {
                 assert_eq!(find([b':'], &line, from), colon);
                 assert_eq!(find([b'|'], &line, from), bar);
                 assert_eq!(find([b'|', b':'], &line, from), colon.or(bar));
+            }
+        }
+    }
+
+    #[test]
+    fn marks_tell_what_looking_byte_by_byte_tells_of_a_line_and_not_of_what_follows_it() {
+        for len in 0..140 {
+            for places in (0..len).map(|at| [at, at + 7, at + 20, at + 40]) {
+                let mut bytes = vec![b'.'; len];
+                for (place, byte) in places.iter().zip(*b":||\n") {
+                    if let Some(at) = bytes.get_mut(*place) {
+                        *at = byte;
+                    }
+                }
+                let marks = Marks::of(&bytes);
+                let feed = bytes.iter().position(|byte| *byte == b'\n');
+                assert_eq!(marks.feed(&bytes), feed, "{places:?} of {len}");
+                for line in [&bytes[..feed.unwrap_or(len)], &bytes[..feed.unwrap_or(len) / 2]] {
+                    let first = line.iter().position(|byte| matches!(byte, b':' | b'|'));
+                    assert_eq!(marks.colon_or_bar(line), first, "{places:?} of {len}");
+                    for from in 0..=line.len() {
+                        let bar = line[from..].iter().position(|byte| *byte == b'|');
+                        assert_eq!(marks.bar(line, from), bar.map(|bar| from + bar));
+                    }
+                }
             }
         }
     }

@@ -1,8 +1,9 @@
 use memchr::memchr;
 use metric::{Kind, Notes, ReadAs, Spelling};
 
+use crate::framing::strip;
 use crate::number;
-use crate::scan::find;
+use crate::scan::{Marks, find};
 use crate::sections::Section;
 use crate::values;
 
@@ -50,15 +51,51 @@ pub enum Measure<'a> {
 /// Looks at a line for the bytes that decide its series. `None` sends the caller to [`crate::read`]:
 /// for whatever has several samples, an unknown kind, several rates or times, a lone empty section, or
 /// sections in more than two runs between rate and time.
+pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
+    skim_marked(line, Marks::of(line))
+}
+
+/// The lines of a datagram as [`crate::lines`] gives them, each with a look at it by [`skim()`]: for
+/// less than both cost one after the other.
+pub fn skims(bytes: &[u8]) -> Skims<'_> {
+    Skims { rest: bytes }
+}
+
+/// See [`skims`].
+#[derive(Clone, Debug)]
+pub struct Skims<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Skims<'a> {
+    type Item = (&'a [u8], Option<Skim<'a>>);
+
+    // Hot path: runs once per line.
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            let marks = Marks::of(self.rest);
+            let feed = marks.feed(self.rest).unwrap_or(self.rest.len());
+            let (line, rest) = self.rest.split_at(feed);
+            self.rest = rest.get(1..).unwrap_or_default();
+            let line = strip(line);
+            if !line.is_empty() {
+                return Some((line, skim_marked(line, marks)));
+            }
+        }
+        None
+    }
+}
+
 // Hot path: runs once per line.
 #[inline]
-pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
-    let colon = find([b':', b'|'], line, 0)?;
+fn skim_marked(line: &[u8], marks: Marks) -> Option<Skim<'_>> {
+    let colon = marks.colon_or_bar(line)?;
     let name = &line[..colon];
     if line[colon] != b':' || name.is_empty() || line.starts_with(b"_e{") {
         return None;
     }
-    let bar = find([b'|'], line, colon + 1)?;
+    let bar = marks.bar(line, colon + 1)?;
     let kind_len = match line[bar + 1..] {
         [_] | [_, b'|', ..] => 1,
         [_, _] | [_, _, b'|', ..] => 2,
@@ -68,7 +105,7 @@ pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
     let (kind, meter) = values::kind(&line[bar + 1..kind_end])?;
     let (sections, own) = match line.get(kind_end + 1..) {
         None => ([&b""[..]; 2], Own::default()),
-        Some(tags @ [b'#', ..]) if find([b'|'], line, kind_end + 1).is_none() => {
+        Some(tags @ [b'#', ..]) if marks.bar(line, kind_end + 1).is_none() => {
             ([tags, b""], Own { dogstatsd: true, ..Own::default() })
         }
         Some(_) => Own::among(line, kind_end)?,

@@ -313,13 +313,12 @@ impl Reader {
 
     // Looks at the lines of a datagram; those ahead are read when they are many enough.
     fn read_lines<'a>(&mut self, bytes: &'a [u8], via: Via<'a>, ahead: &mut Ahead<'a>) {
-        for line in statsd::lines(bytes) {
-            let line = Line { text: line, skim: statsd::skim(line), via };
+        for (text, skim) in statsd::skims(bytes) {
             if !ahead.pays {
-                self.read_line(&line, None);
+                self.read_line(text, skim.as_ref(), &via, None);
                 continue;
             }
-            ahead.lines.push(line);
+            ahead.lines.push(Line { text, skim, via });
             if ahead.lines.len() == AHEAD {
                 self.read_ahead(ahead);
             }
@@ -333,27 +332,30 @@ impl Reader {
         let wanted = lines.iter().map(|line| Some((line.via.index, line.skim?.spelling)));
         self.shard.seek_all(wanted, &mut sought);
         for (line, sought) in lines.drain(..).zip(sought.drain(..)) {
-            self.read_line(&line, sought);
+            self.read_line(line.text, line.skim.as_ref(), &line.via, sought);
         }
         self.sought = sought;
     }
 
     // Hot path: runs once per line. Known bytes cost one look-up and one addition.
     #[inline]
-    fn read_line(&mut self, line: &Line<'_>, sought: Option<Sought>) {
-        let Line { skim, via, .. } = line;
-        let measured = skim.as_ref().and_then(|skim| skim.measure(via.read_as, via.now));
+    fn read_line(
+        &mut self,
+        line: &[u8],
+        skim: Option<&Skim<'_>>,
+        via: &Via<'_>,
+        sought: Option<Sought>,
+    ) {
+        let Some(skim) = skim else { return self.read_in_full(line, None, *via) };
         // A sample with a time of its own is no part of the running interval's series.
-        let plain = measured.filter(|measured| measured.timestamp.is_none());
-        match (skim, plain) {
-            (Some(skim), Some(measured)) => {
-                if !self.add_known(line.text, skim, &measured, *via, sought)
-                    && !self.drop_known(skim, *via)
-                {
-                    self.read_in_full(line.text, Some(skim), *via);
-                }
-            }
-            (None | Some(_), _) => self.read_in_full(line.text, None, *via),
+        let measured = skim.measure(via.read_as, via.now);
+        let Some(measured) = measured.filter(|measured| measured.timestamp.is_none()) else {
+            return self.read_in_full(line, None, *via);
+        };
+        if !self.add_known(line, skim, &measured, via.index, sought)
+            && !self.drop_known(skim, via.index)
+        {
+            self.read_in_full(line, Some(skim), *via);
         }
     }
 
@@ -364,11 +366,11 @@ impl Reader {
         line: &[u8],
         skim: &Skim<'_>,
         measured: &Measured<'_>,
-        via: Via<'_>,
+        via: SourceIndex,
         sought: Option<Sought>,
     ) -> bool {
-        let sought = sought.unwrap_or_else(|| self.shard.seek(via.index, &skim.spelling));
-        let known = self.shard.recall_sought(sought, via.index, &skim.spelling);
+        let sought = sought.unwrap_or_else(|| self.shard.seek(via, &skim.spelling));
+        let known = self.shard.recall_sought(sought, via, &skim.spelling);
         let Some(known) = known else { return false };
         let measure = match measured.value {
             statsd::Measure::Number(value) => {
@@ -385,8 +387,8 @@ impl Reader {
     }
 
     // Whether the line's bytes were known as those of a metric that is dropped.
-    fn drop_known(&mut self, skim: &Skim<'_>, via: Via<'_>) -> bool {
-        let Some(index) = self.tenants.whose_dropped(via.index, &skim.spelling) else {
+    fn drop_known(&mut self, skim: &Skim<'_>, via: SourceIndex) -> bool {
+        let Some(index) = self.tenants.whose_dropped(via, &skim.spelling) else {
             return false;
         };
         self.shard.counts_mut(index).reject(Reason::DroppedByRule, 1);

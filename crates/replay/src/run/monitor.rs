@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const MOMENT: Duration = Duration::from_millis(500);
 
 /// In a long run more seldom: when this part of the time so far has passed again.
-const PART: u32 = 100;
+const PART: u32 = 30;
 
 /// What was seen at one moment of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -17,6 +17,8 @@ pub(crate) fn skim(input: &[u8]) {
         name_tags: settings & 0x80 == 0,
         trust_container: false,
     };
+    let one_by_one = statsd::lines(text).map(|line| (line, statsd::skim(line)));
+    assert!(statsd::skims(text).eq(one_by_one));
     let lines: Vec<_> = statsd::lines(text).take(8).collect();
     for known in &lines {
         for line in &lines {
