@@ -96,7 +96,7 @@ impl Receiver {
         self.take_commands(on);
         self.go_on_closing(on);
         self.resume_paused(began);
-        let mut seen = Served::default();
+        let (mut received, mut emptied) = (0, !self.poll.may_be_more());
         for i in 0..self.poll.ready().len() {
             let key = self.poll.ready()[i];
             let Some(socket) = self.sockets.get(key) else {
@@ -105,13 +105,13 @@ impl Receiver {
             let urgent = socket.urgent;
             let served = self.serve(key, on);
             if !urgent {
-                seen.received += served.received;
-                seen.full |= served.full;
+                received += served.received;
+                emptied &= served.emptied;
             }
         }
-        if seen.received > 0 {
+        if received > 0 {
             // Counted from the beginning: the first socket has been filling up since then.
-            self.rest.begin(began, seen.full, self.sockets.smallest_buffer());
+            self.rest.begin(began, emptied, self.sockets.smallest_buffer());
         }
         Ok(())
     }

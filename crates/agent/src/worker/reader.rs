@@ -61,15 +61,20 @@ struct Socket {
     kernel_dropped: u64,
 }
 
-/// Whose a line is, if it does not say so itself, and how it is read.
-#[derive(Clone, Copy)]
-struct Via<'a> {
+/// How the lines of a batch are read.
+struct Batch<'a> {
     listener: &'a Source,
-    index: SourceIndex,
     read_as: ReadAs,
     // In unix seconds.
     now: i64,
     at: Instant,
+}
+
+/// Whose a line is, if it does not say so itself, and how it is read.
+#[derive(Clone, Copy)]
+struct Via<'a> {
+    batch: &'a Batch<'a>,
+    index: SourceIndex,
 }
 
 /// A line with what a look at it told.
@@ -252,19 +257,19 @@ impl Reader {
             return;
         };
         let now = Now::read();
-        let own = Via {
+        let batch = Batch {
             listener: &source,
-            index,
             read_as: source.read_as,
             now: now.wall_ms.div_euclid(1000),
             at: now.at,
         };
+        let own = Via { batch: &batch, index };
         let pays = self.shard.outgrows_the_cache();
         let mut ahead = Ahead { lines: SmallVec::new(), pays };
         let mut received = Received::default();
         for packet in packets {
             let via = match packet.sender {
-                Some(pid) if own.read_as.trust_container => {
+                Some(pid) if batch.read_as.trust_container => {
                     Via { index: self.of_process(own, pid, now.at), ..own }
                 }
                 Some(_) | None => own,
@@ -299,7 +304,7 @@ impl Reader {
         } else {
             (packet.bytes, &[][..])
         };
-        let count = |line| statsd::count(line, via.read_as, via.now);
+        let count = |line| statsd::count(line, via.batch.read_as, via.batch.now);
         // The line that was cut would have been refused.
         let samples = statsd::lines(whole).map(count).sum::<u64>() + u64::from(packet.truncated);
         let throttled = Received { datagrams: 1, bytes: packet.bytes.len() as u64, samples };
@@ -348,7 +353,7 @@ impl Reader {
     ) {
         let Some(skim) = skim else { return self.read_in_full(line, None, *via) };
         // A sample with a time of its own is no part of the running interval's series.
-        let measured = skim.measure(via.read_as, via.now);
+        let measured = skim.measure(via.batch.read_as, via.batch.now);
         let Some(measured) = measured.filter(|measured| measured.timestamp.is_none()) else {
             return self.read_in_full(line, None, *via);
         };
@@ -397,9 +402,9 @@ impl Reader {
 
     #[cold]
     fn read_in_full(&mut self, line: &[u8], skim: Option<&Skim<'_>>, via: Via<'_>) {
-        let reading = statsd::read(line, via.read_as, via.now);
+        let reading = statsd::read(line, via.batch.read_as, via.batch.now);
         let index = match reading.container_id() {
-            Some(id) if via.read_as.trust_container => self.claimed(via, id),
+            Some(id) if via.batch.read_as.trust_container => self.claimed(via, id),
             Some(_) | None => via.index,
         };
         let counts = self.shard.counts_mut(index);
@@ -474,12 +479,12 @@ impl Reader {
         bytes: &[u8],
     ) {
         let source = self.shard.source(index);
-        self.complaints.about((index, source), (trouble, count), bytes, via.at);
+        self.complaints.about((index, source), (trouble, count), bytes, via.batch.at);
     }
 
     /// The source of a container that a line names; the line's own if there are too many.
     fn claimed(&mut self, via: Via<'_>, container_id: &str) -> SourceIndex {
-        match self.claims.source(via.listener, container_id) {
+        match self.claims.source(via.batch.listener, container_id) {
             Some(source) => self.index_of(&source),
             None => via.index,
         }

@@ -25,6 +25,8 @@ pub(super) struct Poll {
     urgent: OwnedFd,
     waker: Waker,
     ready: Vec<SocketKey>,
+    /// There may be more than the kernel told of.
+    more: bool,
 }
 
 impl Poll {
@@ -34,7 +36,7 @@ impl Poll {
         let waker = Waker::new()?;
         add(&urgent, &waker, WAKER)?;
         add(&whole, &urgent, URGENT)?;
-        Ok(Self { whole, urgent, waker, ready: Vec::with_capacity(2 * READY) })
+        Ok(Self { whole, urgent, waker, ready: Vec::with_capacity(2 * READY), more: false })
     }
 
     pub(super) fn waker(&self) -> &Waker {
@@ -60,6 +62,11 @@ impl Poll {
         &self.ready
     }
 
+    /// Whether more sockets than these may have something.
+    pub(super) fn may_be_more(&self) -> bool {
+        self.more
+    }
+
     /// Waits for urgent sockets and the waker until `rest_until`, then for all.
     pub(super) fn wait(
         &mut self,
@@ -67,6 +74,7 @@ impl Poll {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         self.ready.clear();
+        self.more = false;
         let rest = rest_until
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if !rest.is_zero() {
@@ -86,13 +94,15 @@ impl Poll {
 
     fn take(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut room = [const { MaybeUninit::uninit() }; READY];
-        let mut urgent = false;
+        let (mut urgent, mut told) = (false, 0);
         for data in fetch(&self.whole, &mut room, timeout)? {
+            told += 1;
             match data {
                 URGENT => urgent = true,
                 key => self.ready.push(SocketKey(key as u32)),
             }
         }
+        self.more = told == READY;
         if urgent { self.take_urgent() } else { Ok(()) }
     }
 
@@ -173,5 +183,24 @@ mod tests {
 
         poll.wait(None, None).unwrap();
         assert_eq!(poll.ready(), [udp_key, unix_key]);
+    }
+
+    #[test]
+    fn with_more_ready_sockets_than_are_told_of_at_once_it_says_so() {
+        let mut poll = Poll::new().unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut sockets = Vec::new();
+        for (number, more) in [(READY - 1, false), (READY, true), (READY + 1, true)] {
+            while sockets.len() < number {
+                let (socket, address) = bound(&"udp://127.0.0.1:0".parse().unwrap());
+                poll.watch(SocketKey(sockets.len() as u32), &socket).unwrap();
+                let Address::Udp(port) = address else { panic!("a UDP port was bound") };
+                sender.send_to(b"x", port).unwrap();
+                sockets.push(socket);
+            }
+            poll.wait(None, None).unwrap();
+            assert_eq!(poll.ready().len(), number.min(READY));
+            assert_eq!(poll.may_be_more(), more, "{number}");
+        }
     }
 }

@@ -25,11 +25,11 @@ impl Rest {
         self.until
     }
 
-    /// Datagrams were received since `began`. `full`: there were so many that a batch was full;
-    /// then more will have come, and there is no rest.
-    pub(super) fn begin(&mut self, began: Instant, full: bool, smallest_buffer: Option<usize>) {
+    /// Datagrams were received since `began`. Without having `emptied` every socket since then there
+    /// is no rest.
+    pub(super) fn begin(&mut self, began: Instant, emptied: bool, smallest_buffer: Option<usize>) {
         self.until = match smallest_buffer {
-            Some(buffer) if !full => Some(began + self.longest.min(safe(buffer))),
+            Some(buffer) if emptied => Some(began + self.longest.min(safe(buffer))),
             _ => None,
         };
     }
@@ -49,17 +49,17 @@ mod tests {
     fn a_rest_is_never_longer_than_a_buffer_holds_out() {
         let longest = Duration::from_millis(2);
         let began = Instant::now();
-        for (full, buffer, micros) in [
-            (false, Some(8 << 20), Some(2_000)),
-            (false, Some(212_992), Some(206)),
-            (false, Some(2_304), Some(0)),
-            (false, None, None),
-            (true, Some(8 << 20), None),
+        for (emptied, buffer, micros) in [
+            (true, Some(8 << 20), Some(2_000)),
+            (true, Some(212_992), Some(206)),
+            (true, Some(2_304), Some(0)),
+            (true, None, None),
+            (false, Some(8 << 20), None),
         ] {
             let mut rest = Rest::new(longest);
-            rest.begin(began, full, buffer);
+            rest.begin(began, emptied, buffer);
             let expected = micros.map(|micros| began + Duration::from_micros(micros));
-            assert_eq!(rest.until(), expected, "{full} {buffer:?}");
+            assert_eq!(rest.until(), expected, "{emptied} {buffer:?}");
         }
     }
 
@@ -67,7 +67,7 @@ mod tests {
     fn no_rest_is_taken_if_it_is_turned_off() {
         let began = Instant::now();
         let mut rest = Rest::new(Duration::ZERO);
-        rest.begin(began, false, Some(8 << 20));
+        rest.begin(began, true, Some(8 << 20));
         assert_eq!(rest.until(), Some(began));
     }
 }

@@ -24,8 +24,8 @@ fn trusted() -> Arc<Source> {
 fn read(reader: &mut Reader, listener: &Arc<Source>, lines: &str) {
     let index = reader.index_of(listener);
     let (now, at, read_as) = (1_700_000_000, Instant::now(), listener.read_as);
-    let via = Via { listener, index, read_as, now, at };
-    read_lines(reader, lines.as_bytes(), via);
+    let batch = Batch { listener, read_as, now, at };
+    read_lines(reader, lines.as_bytes(), Via { batch: &batch, index });
 }
 
 // Ahead of their series, as when those outgrow the cache.
@@ -106,7 +106,8 @@ fn a_throttled_datagram_has_as_many_samples_as_one_that_is_read() {
     let container = Source::new(Origin::Container { container_id: "c".into() }, ReadAs::default());
     let index = reader.index_of(&container);
     let at = Instant::now();
-    let via = Via { listener: &container, index, read_as: container.read_as, now: 1, at };
+    let batch = Batch { listener: &container, read_as: container.read_as, now: 1, at };
+    let via = Via { batch: &batch, index };
     for bytes in [&b"a:1|c\nb:1:2:x|ms\nc\n\n_sc|a|0\n_e{1,1}:a|b\nd:u:v|s|@1"[..], b"", b"cut:1|c"]
     {
         for truncated in [false, true] {
