@@ -309,9 +309,10 @@ impl Bench {
     /// What the agent takes of an ordinary node.
     fn node(&self, duration: &str) -> Result<()> {
         let mesos = Mesos::bind()?;
-        // As over TCP, where DC/OS ships to, and there is no compression either.
+        // As in deploy/dcos/agent.toml. Over TCP, where DC/OS ships to, nothing is compressed either.
+        let rest = "max_rest = \"5ms\"\n";
         let output = "[[output]]\nurl = \"file:POINTS\"\ncodec = \"null\"\n";
-        let agent = self.agent(NODE, "cost", &(mesos.config()? + output))?;
+        let agent = self.agent(NODE, "cost", &[rest, &mesos.config()?, output].concat())?;
         mesos.serve(agent.containers);
         let points = agent.points.display().to_string();
         let arguments =
