@@ -58,7 +58,7 @@ pub(crate) struct Loss {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Cost {
     pub(crate) cpu_seconds: f64,
-    /// Of those that it received, if that is known, else of those that were sent.
+    /// Of those that arrived, as far as that is known.
     pub(crate) cpu_seconds_per_million_lines: f64,
     /// Of one processor, on average.
     pub(crate) cpu_share: f64,
@@ -115,8 +115,7 @@ pub(super) async fn send(
     moments.write(&after, session.usage(), sent.datagrams);
     let loss = loss(&before, &after, sent.datagrams);
     let took = moments.began.elapsed();
-    let received = after.status_since(&before).map(|status| status.received.datagrams);
-    let lines = session.corpus.lines_of(received.unwrap_or(sent.datagrams).min(sent.datagrams));
+    let lines = session.corpus.lines_of(arrived(sent.datagrams, loss));
     let cost = usage_before.zip(session.usage()).map(|(before, after)| {
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
         let of_thread = |(name, cpu): (String, Duration)| {
@@ -144,6 +143,11 @@ fn loss(before: &Meter, after: &Meter, sent: u64) -> Option<Loss> {
         None => after.kernel_dropped_since(before)?,
     };
     Some(Loss { datagrams, share: datagrams as f64 / sent.max(1) as f64 })
+}
+
+/// Of so many datagrams those that are not known to be lost.
+fn arrived(sent: u64, loss: Option<Loss>) -> u64 {
+    sent.saturating_sub(loss.map_or(0, |loss| loss.datagrams))
 }
 
 /// Writes down what is seen.
@@ -202,5 +206,17 @@ impl Moments {
             cpu,
             memory: usage.map(|usage| usage.memory),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_spent_on_what_was_lost_whoever_tells_of_it() {
+        assert_eq!(arrived(100, Some(Loss { datagrams: 60, share: 0.6 })), 40);
+        assert_eq!(arrived(100, None), 100);
+        assert_eq!(arrived(100, Some(Loss { datagrams: 101, share: 1.01 })), 0);
     }
 }
