@@ -48,10 +48,12 @@ fn recall_and_add(criterion: &mut Criterion) {
 /// All that a worker does with a line of a known series once it has it.
 fn known_lines(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("known lines");
-    group.throughput(Throughput::Elements(SERIES as u64));
-    for (form, lines) in
-        [("untagged", traffic::untagged(SERIES)), ("three tags, mixed", traffic::mixed(SERIES))]
-    {
+    for (form, lines) in [
+        ("untagged", traffic::untagged(SERIES)),
+        ("three tags, mixed", traffic::mixed(SERIES)),
+        ("three tags, mixed, a million", traffic::mixed(100 * SERIES)),
+    ] {
+        group.throughput(Throughput::Elements(lines.len() as u64));
         let mut intake = Intake::used_to(&lines);
         group.bench_function(form, |bencher| bencher.iter(|| intake.read(black_box(&lines))));
     }

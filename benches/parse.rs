@@ -23,7 +23,7 @@ fn read(criterion: &mut Criterion) {
         group.bench_function(form, |bencher| {
             bencher.iter(|| {
                 for line in &lines {
-                    black_box(statsd::read(black_box(line), ReadAs::default(), 0));
+                    black_box(&statsd::read(black_box(line), ReadAs::default(), 0));
                 }
             });
         });

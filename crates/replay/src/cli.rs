@@ -114,6 +114,10 @@ pub(crate) struct Options {
     /// Send everything so often
     #[arg(long, value_name = "N", conflicts_with = "duration", help_heading = "Pace")]
     pub(crate) passes: Option<u64>,
+    /// Send for so long before, at the same pace: what is told is then of an agent that knows its
+    /// series
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "verify", help_heading = "Pace")]
+    pub(crate) warm_up: Option<Duration>,
 
     /// Where /status.json is: HOST:PORT, unix:PATH or none [default: 127.0.0.1:8126, if it answers]
     #[arg(long, value_name = "ENDPOINT", value_parser = parse_status, help_heading = "The agent")]
@@ -253,6 +257,7 @@ mod tests {
             "a --search 0.1% --rate 1",
             "a --verify",
             "a --register --to 127.0.0.1:1",
+            "a --warm-up 5s --shipped tcp://127.0.0.1:1 --verify",
             "a --rate 0",
             "a --ramp 5 --duration 1s",
             "",

@@ -130,6 +130,11 @@ async fn run_in(
 ) -> Result<Report, ReplayError> {
     let mut report = Report::begin(options, session, &plan);
     let Some(shipped) = shipped.filter(|_| options.verify) else {
+        if let Some(time) = options.warm_up {
+            let length = Length { datagrams: None, time: Some(time) };
+            let warm_up = Plan { length, ..plan.clone() };
+            monitor::send(options, session, warm_up).await?.through(time)?;
+        }
         // Of what was shipped only the times are looked at, from now on.
         shipped.inspect(|shipped| shipped.seen().begin());
         if let Some(limit) = options.search {

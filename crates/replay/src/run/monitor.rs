@@ -46,6 +46,13 @@ pub(crate) struct Outcome {
     pub(crate) cost: Option<Cost>,
 }
 
+impl Outcome {
+    /// Itself, if it was sent for so long: what was stopped before shall not be gone on from.
+    pub(super) fn through(self, time: Duration) -> Result<Self, ReplayError> {
+        if self.sent.elapsed < time { Err(ReplayError::Interrupted) } else { Ok(self) }
+    }
+}
+
 /// Datagrams that did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Loss {

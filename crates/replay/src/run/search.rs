@@ -108,10 +108,7 @@ async fn try_rate(
     let plan = Plan { pace, length: Length { datagrams: None, time: Some(time) } };
     let outcome = monitor::send(options, session, plan).await?;
     let loss = outcome.loss.ok_or(ReplayError::NoLosses)?.share;
-    // Asked to stop, it would search on with rates that were not tried.
-    if outcome.sent.elapsed < time {
-        return Err(ReplayError::Interrupted);
-    }
+    let outcome = outcome.through(time)?;
     let Outcome { sent, cost, .. } = outcome;
     let seconds = sent.elapsed.as_secs_f64();
     Ok(Probe {

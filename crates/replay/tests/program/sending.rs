@@ -44,6 +44,20 @@ fn lines_are_sent_in_their_order_as_many_in_a_datagram_as_asked() {
 }
 
 #[test]
+fn a_warm_up_is_sent_before_and_not_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = file(&directory, "lines.txt", "a:1|c\nb:2|c\n");
+    let (socket, to) = listener();
+    let common = [&lines, "--to", &to, "--status", "none", "--rate", "100", "--warm-up", "50ms"];
+    let output = run(&common);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("sent: 2 datagrams"), "{}", said(&output));
+    socket.set_nonblocking(true).unwrap();
+    let all = std::iter::from_fn(|| socket.recv(&mut [0; 10]).ok()).count();
+    assert!(all >= 2 + 2, "{all}");
+}
+
+#[test]
 fn what_was_recorded_is_replayed_byte_by_byte() {
     let directory = tempfile::tempdir().unwrap();
     let capture = path_of(&directory.path().join("it.pcap"));
