@@ -246,16 +246,20 @@ impl Bench {
         Ok(median)
     }
 
-    /// What a line costs a receiver that is sent more than it can take: the floor and the agent, in
-    /// turn. It is processor time, so it says what one processor could take even if others use it
+    /// What a line costs a receiver that is sent more than it can take: the floor, the floor that
+    /// adds up, and the agent, in turn. It is processor time, so it says what one processor could take even if others use it
     /// as well; what these do to the caches is in it all the same, and least in the best.
     fn flood(&self, name: &str) -> Result<()> {
-        let [mut floors, mut agents, mut workers] = <[Costs; 3]>::default();
+        let [mut floors, mut adding, mut agents, mut workers] = <[Costs; 4]>::default();
         for round in 1..=if self.options.is_quick { 1 } else { 5 } {
-            let port = free_port()?;
-            let floor = format!("{} floor --port {port}", self.replay.display());
-            let which = format!("flood floor {round}");
-            floors.0.push(self.flooded(name, &which, port, &floor, "none")?.whole);
+            for (which, how, costs) in
+                [("floor", "", &mut floors), ("adding floor", " --add", &mut adding)]
+            {
+                let port = free_port()?;
+                let floor = format!("{} floor{how} --port {port}", self.replay.display());
+                let which = format!("flood {which} {round}");
+                costs.0.push(self.flooded(name, &which, port, &floor, "none")?.whole);
+            }
             let which = format!("flood {round}");
             let Agent { port, command, http, .. } = self.agent(name, &which, "")?;
             let flooded = self.flooded(name, &which, port, &command, &http)?;
@@ -263,15 +267,15 @@ impl Bench {
             workers.0.push(flooded.worker);
         }
         for (which, of) in [("median", Costs::median as fn(&Costs) -> f64), ("best", Costs::best)] {
-            let [floor, agent, worker] = [of(&floors), of(&agents), of(&workers)];
+            let [floor, adding, agent, worker] =
+                [of(&floors), of(&adding), of(&agents), of(&workers)];
             self.say(&format!(
-                "{name}: flooded, {which}: floor {floor:.3}, weir {agent:.3}, its worker \
-                 {worker:.3} CPU s a million lines: a processor takes {:.2}, {:.2} and {:.2} \
-                 million lines/s, the worker's is {:.0} % of the floor",
-                1.0 / floor,
-                1.0 / agent,
+                "{name}: flooded, {which}: floor {floor:.3}, adding up {adding:.3}, weir \
+                 {agent:.3}, its worker {worker:.3} CPU s a million lines; the worker takes {:.2} \
+                 million lines/s of a processor: {:.0} % of the floor, {:.0} % of adding up",
                 1.0 / worker,
-                100.0 * floor / worker
+                100.0 * floor / worker,
+                100.0 * adding / worker
             ))?;
         }
         Ok(())

@@ -1,4 +1,7 @@
-//! The floor: what receiving costs, before anything is done with it.
+//! The floor: what receiving costs, before anything is done with it, or what adding up costs at
+//! the least.
+
+mod sums;
 
 use std::io::{self, IoSliceMut, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,6 +13,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::ReplayError;
+use sums::Sums;
 
 const BATCH: usize = 64;
 const LONGEST: usize = 2048;
@@ -27,6 +31,10 @@ pub(crate) struct Options {
     /// Receive buffer to ask for, in bytes
     #[arg(long, default_value_t = 4 << 20)]
     receive_buffer: usize,
+    /// Add the lines up as well, as plainly as can be: by a hash of all but the value, in one table,
+    /// nothing compared, judged or flushed
+    #[arg(long)]
+    add: bool,
 }
 
 /// What was received.
@@ -34,6 +42,8 @@ pub(crate) struct Options {
 struct Received {
     datagrams: u64,
     bytes: u64,
+    /// Where lines are added up.
+    series: Option<usize>,
 }
 
 /// Receives until a signal.
@@ -49,7 +59,8 @@ pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
     let runtime = runtime.map_err(failed)?;
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let asked = std::sync::Arc::clone(&stop);
-    let receiving = std::thread::Builder::new().spawn(move || receive(&socket, &asked));
+    let sums = options.add.then(Sums::default);
+    let receiving = std::thread::Builder::new().spawn(move || receive(&socket, sums, &asked));
     let receiving = receiving.map_err(failed)?;
     runtime
         .block_on(async {
@@ -64,11 +75,17 @@ pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
         .map_err(failed)?;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let received = receiving.join().unwrap_or_default();
-    let _ = writeln!(io::stdout(), "{} datagrams, {} bytes", received.datagrams, received.bytes);
+    let Received { datagrams, bytes, series } = received;
+    let series = series.map(|series| format!(", {series} series")).unwrap_or_default();
+    let _ = writeln!(io::stdout(), "{datagrams} datagrams, {bytes} bytes{series}");
     Ok(())
 }
 
-fn receive(socket: &Socket, stop: &std::sync::atomic::AtomicBool) -> Received {
+fn receive(
+    socket: &Socket,
+    mut sums: Option<Sums>,
+    stop: &std::sync::atomic::AtomicBool,
+) -> Received {
     let mut buffers = vec![[0_u8; LONGEST]; BATCH];
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
     let mut received = Received::default();
@@ -84,7 +101,10 @@ fn receive(socket: &Socket, stop: &std::sync::atomic::AtomicBool) -> Received {
         for datagram in batch {
             received.datagrams += 1;
             received.bytes += datagram.bytes as u64;
+            if let Some(sums) = &mut sums {
+                datagram.iovs().for_each(|payload| sums.add_datagram(payload));
+            }
         }
     }
-    received
+    Received { series: sums.map(|sums| sums.series()), ..received }
 }

@@ -176,6 +176,22 @@ fn the_floor_receives_what_is_searched_for() {
 }
 
 #[test]
+fn the_floor_adds_up_what_it_receives_if_it_is_asked_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = file(&directory, "lines.txt", "a:1|c\na:2|c\na:3|g\n");
+    let (free, to) = listener();
+    drop(free);
+    let port = to.rsplit(':').next().unwrap();
+    let told = path_of(&directory.path().join("told"));
+    let floor =
+        format!("{} floor --add --port {port} > {told}", env!("CARGO_BIN_EXE_weir-replay"));
+    let output =
+        run(&[&lines, "--to", &to, "--status", "none", "--spawn", &floor, "--rate", "100"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(std::fs::read_to_string(told).unwrap(), "3 datagrams, 15 bytes, 2 series\n");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_exit_status_2() {
     let directory = tempfile::tempdir().unwrap();
     let lines = file(&directory, "lines.txt", "a:1|c\n");
