@@ -22,7 +22,6 @@ pub struct Intake {
     /// When the last interval ended.
     at: Duration,
     spare: Vec<Interval>,
-    sought: Vec<Option<Sought>>,
 }
 
 /// So many lines are looked at before the first of them is added.
@@ -30,7 +29,8 @@ const AHEAD: usize = 32;
 
 struct Ahead<'a> {
     line: &'a [u8],
-    skim: Option<Skim<'a>>,
+    skim: Skim<'a>,
+    sought: Sought,
 }
 
 impl Default for Intake {
@@ -47,7 +47,6 @@ impl Default for Intake {
             flush,
             at: Duration::ZERO,
             spare: Vec::new(),
-            sought: Vec::new(),
         }
     }
 }
@@ -86,11 +85,17 @@ impl Intake {
         let (mut known, mut ahead) = (0, SmallVec::new());
         for datagram in datagrams {
             for (line, skim) in statsd::skims(datagram) {
+                let Some(skim) = skim else {
+                    known += self.read_group(&mut ahead);
+                    self.read_in_full(line, None);
+                    continue;
+                };
+                let sought = self.shard.seek(self.index, &skim.spelling);
                 if !pays {
-                    known += usize::from(self.read_line(line, skim.as_ref(), None));
+                    known += usize::from(self.read_line(line, &skim, sought));
                     continue;
                 }
-                ahead.push(Ahead { line, skim });
+                ahead.push(Ahead { line, skim, sought });
                 if ahead.len() == AHEAD {
                     known += self.read_group(&mut ahead);
                 }
@@ -100,25 +105,23 @@ impl Intake {
     }
 
     fn read_group(&mut self, ahead: &mut SmallVec<[Ahead<'_>; AHEAD]>) -> usize {
-        let wanted = ahead.iter().map(|it| Some((self.index, it.skim?.spelling)));
-        self.shard.seek_all(wanted, &mut self.sought);
+        self.shard.fetch(ahead, |it| &mut it.sought);
         let mut known = 0;
-        for (place, Ahead { line, skim }) in ahead.drain(..).enumerate() {
-            let sought = self.sought[place];
-            known += usize::from(self.read_line(line, skim.as_ref(), sought));
+        for it in &*ahead {
+            known += usize::from(self.read_line(it.line, &it.skim, it.sought));
         }
+        ahead.clear();
         known
     }
 
     #[inline]
-    fn read_line(&mut self, line: &[u8], skim: Option<&Skim<'_>>, sought: Option<Sought>) -> bool {
-        let known = skim.and_then(|skim| {
-            let measured = skim.measure(self.source.read_as, 0)?;
-            let sought = sought.unwrap_or_else(|| self.shard.seek(self.index, &skim.spelling));
-            Some((measured, self.shard.recall_sought(sought, self.index, &skim.spelling)?))
+    fn read_line(&mut self, line: &[u8], skim: &Skim<'_>, sought: Sought) -> bool {
+        let known = skim.measure(self.source.read_as, 0).and_then(|measured| {
+            let recalled = self.shard.recall_sought(sought, self.index, &skim.spelling)?;
+            Some((measured, recalled))
         });
         let Some((measured, recalled)) = known else {
-            self.read_in_full(line, skim.map(|skim| skim.spelling));
+            self.read_in_full(line, Some(skim.spelling));
             return false;
         };
         let notes = self.shard.add(recalled, measure(&measured));

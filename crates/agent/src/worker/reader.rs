@@ -38,8 +38,6 @@ pub(super) struct Reader {
     unsettled: Vec<Arc<Source>>,
     complaints: Complaints,
     relays: Relays,
-    // Kept for its memory.
-    sought: Vec<Option<Sought>>,
     ended: Ended,
     flush: mpsc::Sender<flush::Message>,
 }
@@ -77,11 +75,12 @@ struct Via<'a> {
     index: SourceIndex,
 }
 
-/// A line with what a look at it told.
+/// A line with what a look at it told, and the search for its series.
 struct Line<'a> {
     text: &'a [u8],
-    skim: Option<Skim<'a>>,
+    skim: Skim<'a>,
     via: Via<'a>,
+    sought: Sought,
 }
 
 /// Lines that were looked at and not yet read.
@@ -113,7 +112,6 @@ impl Reader {
             unsettled: Vec::new(),
             complaints,
             relays: Relays::default(),
-            sought: Vec::new(),
             ended: Ended::default(),
             flush,
         }
@@ -319,11 +317,18 @@ impl Reader {
     // Looks at the lines of a datagram; those ahead are read when they are many enough.
     fn read_lines<'a>(&mut self, bytes: &'a [u8], via: Via<'a>, ahead: &mut Ahead<'a>) {
         for (text, skim) in statsd::skims(bytes) {
+            let Some(skim) = skim else {
+                // What came before it is read before it.
+                self.read_ahead(ahead);
+                self.read_in_full(text, None, via);
+                continue;
+            };
+            let sought = self.shard.seek(via.index, &skim.spelling);
             if !ahead.pays {
-                self.read_line(text, skim.as_ref(), &via, None);
+                self.read_line(text, &skim, &via, sought);
                 continue;
             }
-            ahead.lines.push(Line { text, skim, via });
+            ahead.lines.push(Line { text, skim, via, sought });
             if ahead.lines.len() == AHEAD {
                 self.read_ahead(ahead);
             }
@@ -332,26 +337,16 @@ impl Reader {
 
     // Hot path: runs once per group of lines.
     fn read_ahead(&mut self, ahead: &mut Ahead<'_>) {
-        let lines = &mut ahead.lines;
-        let mut sought = std::mem::take(&mut self.sought);
-        let wanted = lines.iter().map(|line| Some((line.via.index, line.skim?.spelling)));
-        self.shard.seek_all(wanted, &mut sought);
-        for (line, sought) in lines.drain(..).zip(sought.drain(..)) {
-            self.read_line(line.text, line.skim.as_ref(), &line.via, sought);
+        self.shard.fetch(&mut ahead.lines, |line| &mut line.sought);
+        for line in &ahead.lines {
+            self.read_line(line.text, &line.skim, &line.via, line.sought);
         }
-        self.sought = sought;
+        ahead.lines.clear();
     }
 
     // Hot path: runs once per line. Known bytes cost one look-up and one addition.
     #[inline]
-    fn read_line(
-        &mut self,
-        line: &[u8],
-        skim: Option<&Skim<'_>>,
-        via: &Via<'_>,
-        sought: Option<Sought>,
-    ) {
-        let Some(skim) = skim else { return self.read_in_full(line, None, *via) };
+    fn read_line(&mut self, line: &[u8], skim: &Skim<'_>, via: &Via<'_>, sought: Sought) {
         // A sample with a time of its own is no part of the running interval's series.
         let measured = skim.measure(via.batch.read_as, via.batch.now);
         let Some(measured) = measured.filter(|measured| measured.timestamp.is_none()) else {
@@ -372,9 +367,8 @@ impl Reader {
         skim: &Skim<'_>,
         measured: &Measured<'_>,
         via: SourceIndex,
-        sought: Option<Sought>,
+        sought: Sought,
     ) -> bool {
-        let sought = sought.unwrap_or_else(|| self.shard.seek(via, &skim.spelling));
         let known = self.shard.recall_sought(sought, via, &skim.spelling);
         let Some(known) = known else { return false };
         let measure = match measured.value {

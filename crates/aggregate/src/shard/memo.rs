@@ -72,36 +72,29 @@ impl Shard {
         Sought { hash: self.hash(via.serial, spelling), guess: None }
     }
 
-    /// Whether its series are so many that it pays to [`Shard::seek_all`].
+    /// Whether its series are so many that it pays to [`Shard::fetch`].
     #[inline]
     pub fn outgrows_the_cache(&self) -> bool {
         self.roster.places() > FIT_THE_CACHE
     }
 
-    /// Seeks all of these, and fetches what recalling them will need all at once: with many series
-    /// each is a miss of the cache, and so they are waited for together.
+    /// Fetches what recalling the series of these lines will need, for all of them at once: with
+    /// many series each is a miss of the cache, and so they are waited for together.
     // Hot path: runs once per group of lines.
-    pub fn seek_all<'a>(
-        &self,
-        wanted: impl Iterator<Item = Option<(SourceIndex, Spelling<'a>)>>,
-        sought: &mut Vec<Option<Sought>>,
-    ) {
-        sought.clear();
-        sought.extend(wanted.map(|it| it.map(|(via, spelling)| self.seek(via, &spelling))));
-        for it in sought.iter_mut().flatten() {
+    pub fn fetch<L>(&self, lines: &mut [L], sought: impl Fn(&mut L) -> &mut Sought) {
+        for it in lines.iter_mut().map(&sought) {
             it.guess = self.index.first(it.hash);
         }
-        let slot = |it: &Sought| match it.guess? {
+        let slots = lines.iter_mut().filter_map(|line| match sought(line).guess? {
             Target::Series(slot) | Target::Plain(slot) | Target::Ordered(slot) => Some(slot),
             Target::Stored(number) => Some(self.spellings.get(number)?.slot),
-        };
-        for slot in sought.iter().flatten().filter_map(slot) {
-            black_box(self.roster.get(slot).map(|(_, series)| series.touched));
-            black_box(self.running.is_touched(slot));
-        }
-        for slot in sought.iter().flatten().filter_map(slot) {
-            black_box(self.roster.get(slot).map(|(_, series)| series.key.kind()));
-        }
+        });
+        let loaded = slots.fold(0, |loaded, slot| {
+            let cell = self.running.is_touched(slot);
+            let key = self.roster.get(slot).map(|(_, series)| series.key.kind());
+            loaded ^ u32::from(cell) ^ key.map_or(0, |kind| kind as u32)
+        });
+        black_box(loaded);
     }
 
     /// The series that a line is of, as [`Shard::recall`].
