@@ -40,14 +40,7 @@ impl Default for Intake {
         let mut shard = Shard::new(ShardConfig::default());
         let index = shard.open_source(Arc::clone(&source), Limits::NONE);
         let flush = Flush::new(FlushConfig::default());
-        Self {
-            shard,
-            index,
-            source,
-            flush,
-            at: Duration::ZERO,
-            spare: Vec::new(),
-        }
+        Self { shard, index, source, flush, at: Duration::ZERO, spare: Vec::new() }
     }
 }
 

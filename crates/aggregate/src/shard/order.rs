@@ -23,8 +23,8 @@ const TAKEN: u64 = 1 << 63;
 pub(super) fn is_plain(key: &SeriesKey, spelling: &Spelling<'_>) -> bool {
     let spelled = key.spelled();
     is_ordinary(key, spelling)
-        && spelled.name == spelling.name
-        && spelled.section == spelling.sections[0]
+        && is_same(spelled.name, spelling.name)
+        && is_same(spelled.section, spelling.sections[0])
 }
 
 // Whether nothing but the name and the tags is in a spelling.
@@ -59,7 +59,7 @@ impl Order {
     // Hot path: runs once per line.
     pub(super) fn is_of(self, key: &SeriesKey, spelling: &Spelling<'_>) -> bool {
         let spelled = key.spelled();
-        if spelled.name != spelling.name || !is_ordinary(key, spelling) {
+        if !is_same(spelled.name, spelling.name) || !is_ordinary(key, spelling) {
             return false;
         }
         let Some((tags, count)) = Tags::of(spelled) else { return false };
@@ -102,12 +102,22 @@ fn mark(i: usize) -> u8 {
     if i == 0 { b'#' } else { b',' }
 }
 
-// Most tags are too short for a call of memcmp to pay.
+// Names and tags are mostly too short for a call of memcmp to pay.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let ((one, one_rest), (other, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    one.iter().zip(other).all(|(one, other)| one == other)
-        && one_rest.iter().zip(other_rest).all(|(one, other)| one == other)
+    one.len() == other.len()
+        && is_same_by::<16>(one, other)
+            .or_else(|| is_same_by::<4>(one, other))
+            .unwrap_or_else(|| one.iter().eq(other))
+}
+
+// Chunk by chunk, the last of which may lie over the one before it; `None` if they are shorter than
+// one.
+#[inline]
+fn is_same_by<const N: usize>(one: &[u8], other: &[u8]) -> Option<bool> {
+    let is_same_end = one.last_chunk::<N>()? == other.last_chunk()?;
+    let (one, other) = (one.as_chunks::<N>().0, other.as_chunks().0);
+    Some(is_same_end && one.iter().zip(other).all(|(one, other)| one == other))
 }
 
 /// A few tags of which any can be had.
@@ -137,5 +147,24 @@ impl<'k> Tags<'k> {
     fn tag(&self, place: usize) -> &'k [u8] {
         let (start, end) = (self.ends[place % PLACES], self.ends[(place + 1) % PLACES]);
         &self.section[usize::from(start) + 1..usize::from(end)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_every_length_are_told_from_those_that_differ_in_one_place() {
+        for len in 0..40 {
+            let one: Vec<u8> = (0..len).collect();
+            assert!(is_same(&one, &one.clone()), "{len}");
+            assert!(!is_same(&one, &[&one[..], b"x"].concat()), "{len}");
+            for place in 0..one.len() {
+                let mut other = one.clone();
+                other[place] ^= 0x80;
+                assert!(!is_same(&one, &other), "{place} of {len}");
+            }
+        }
     }
 }

@@ -183,8 +183,7 @@ fn the_floor_adds_up_what_it_receives_if_it_is_asked_to() {
     drop(free);
     let port = to.rsplit(':').next().unwrap();
     let told = path_of(&directory.path().join("told"));
-    let floor =
-        format!("{} floor --add --port {port} > {told}", env!("CARGO_BIN_EXE_weir-replay"));
+    let floor = format!("{} floor --add --port {port} > {told}", env!("CARGO_BIN_EXE_weir-replay"));
     let output =
         run(&[&lines, "--to", &to, "--status", "none", "--spawn", &floor, "--rate", "100"]);
     assert!(output.status.success(), "{}", said(&output));
