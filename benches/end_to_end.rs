@@ -247,8 +247,9 @@ impl Bench {
     }
 
     /// What a line costs a receiver that is sent more than it can take: the floor, the floor that
-    /// adds up, and the agent, in turn. It is processor time, so it says what one processor could take even if others use it
-    /// as well; what these do to the caches is in it all the same, and least in the best.
+    /// adds up, and the agent, in turn. It is processor time, so it says what one processor could
+    /// take even if others use it as well; what these do to the caches is in it all the same, and
+    /// least in the best.
     fn flood(&self, name: &str) -> Result<()> {
         let [mut floors, mut adding, mut agents, mut workers] = <[Costs; 4]>::default();
         for round in 1..=if self.options.is_quick { 1 } else { 5 } {
@@ -293,27 +294,30 @@ impl Bench {
         let arguments = ["--segments", "--status", status, "--flat-out"];
         let arguments = [&arguments[..], &["--warm-up", warm_up, "--duration", duration]].concat();
         let report = self.replay(name, which, &arguments, port, spawn)?;
-        let number = |value: &Value| value.as_f64().ok_or("no cost in the report");
-        let cost = &report["cost"];
-        let whole = number(&cost["cpu_seconds_per_million_lines"])?;
+        let whole = of_cost(&report, "cpu_seconds_per_million_lines")?;
         // The floor has none.
-        let worker = cost["threads"]["worker-0"].as_f64().unwrap_or_default();
-        Ok(Flooded { whole, worker: whole * worker / number(&cost["cpu_seconds"])? })
+        let worker = report["cost"]["threads"]["worker-0"].as_f64().unwrap_or_default();
+        Ok(Flooded { whole, worker: whole * worker / of_cost(&report, "cpu_seconds")? })
     }
 
-    /// What the agent spends at a rate.
+    /// What the agent spends at a rate, beside the floor that adds up and rests as long.
     fn cost(&self, name: &str, rate: &str) -> Result<()> {
-        let agent = self.agent(name, rate, "")?;
         let (warm_up, duration) = if self.options.is_quick { ("1s", "2s") } else { ("6s", "20s") };
+        let paced = ["--rate", rate, "--warm-up", warm_up, "--duration", duration];
+        let port = free_port()?;
+        let floor = format!("{} floor --add --rest 2ms --port {port}", self.replay.display());
+        let arguments = [&["--status", "none"], &paced[..]].concat();
+        let floor = self.replay(name, &format!("{rate} floor"), &arguments, port, &floor)?;
+        let agent = self.agent(name, rate, "")?;
         let points = agent.points.display().to_string();
-        let arguments = ["--status", &agent.http, "--shipped", &points, "--rate", rate];
-        let arguments = [&arguments[..], &["--warm-up", warm_up, "--duration", duration]].concat();
+        let arguments = [&["--status", &agent.http, "--shipped", &points], &paced[..]].concat();
         let report = self.replay(name, rate, &arguments, agent.port, &agent.command)?;
-        let number = |key: &str| report["cost"][key].as_f64().ok_or("no cost in the report");
         self.say(&format!(
-            "{name}: at {rate} lines/s {:.2} CPU s a million lines, {:.0} MB at most, {} lost",
-            number("cpu_seconds_per_million_lines")?,
-            number("memory_most")? / 1e6,
+            "{name}: at {rate} lines/s {:.2} CPU s a million lines, {:.2} the floor that adds up and \
+             rests; {:.0} MB at most, {} lost",
+            of_cost(&report, "cpu_seconds_per_million_lines")?,
+            of_cost(&floor, "cpu_seconds_per_million_lines")?,
+            of_cost(&report, "memory_most")? / 1e6,
             report["loss"]["datagrams"]
         ))
     }
@@ -330,11 +334,10 @@ impl Bench {
         let arguments =
             ["--status", &agent.http, "--register", "--duration", duration, "--shipped", &points];
         let report = self.replay(NODE, "cost", &arguments, agent.port, &agent.command)?;
-        let number = |key: &str| report["cost"][key].as_f64().ok_or("no cost in the report");
         self.say(&format!(
             "{NODE}: {:.2} % of a core, {:.0} MB at most, {} lost",
-            number("cpu_share")? * 100.0,
-            number("memory_most")? / 1e6,
+            of_cost(&report, "cpu_share")? * 100.0,
+            of_cost(&report, "memory_most")? / 1e6,
             report["loss"]["datagrams"]
         ))
     }
@@ -439,6 +442,10 @@ impl Costs {
     fn best(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
+}
+
+fn of_cost(report: &Value, key: &str) -> Result<f64> {
+    Ok(report["cost"][key].as_f64().ok_or("no cost in the report")?)
 }
 
 /// What the files of a part of a run are called, without their ends.

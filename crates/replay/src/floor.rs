@@ -12,6 +12,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
 use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::parse_duration;
 use crate::error::ReplayError;
 use sums::Sums;
 
@@ -35,6 +36,10 @@ pub(crate) struct Options {
     /// nothing compared, judged or flushed
     #[arg(long)]
     add: bool,
+    /// Rest so long whenever less than a batch was there: what arrives by then wakes it once, 2ms
+    /// as the agent at most by default
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    rest: Duration,
 }
 
 /// What was received.
@@ -42,6 +47,7 @@ pub(crate) struct Options {
 struct Received {
     datagrams: u64,
     bytes: u64,
+    batches: u64,
     /// Where lines are added up.
     series: Option<usize>,
 }
@@ -59,8 +65,8 @@ pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
     let runtime = runtime.map_err(failed)?;
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let asked = std::sync::Arc::clone(&stop);
-    let sums = options.add.then(Sums::default);
-    let receiving = std::thread::Builder::new().spawn(move || receive(&socket, sums, &asked));
+    let (sums, rest) = (options.add.then(Sums::default), options.rest);
+    let receiving = std::thread::Builder::new().spawn(move || receive(&socket, sums, rest, &asked));
     let receiving = receiving.map_err(failed)?;
     runtime
         .block_on(async {
@@ -75,15 +81,17 @@ pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
         .map_err(failed)?;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let received = receiving.join().unwrap_or_default();
-    let Received { datagrams, bytes, series } = received;
+    let Received { datagrams, bytes, batches, series } = received;
     let series = series.map(|series| format!(", {series} series")).unwrap_or_default();
-    let _ = writeln!(io::stdout(), "{datagrams} datagrams, {bytes} bytes{series}");
+    let _ =
+        writeln!(io::stdout(), "{datagrams} datagrams, {bytes} bytes in {batches} batches{series}");
     Ok(())
 }
 
 fn receive(
     socket: &Socket,
     mut sums: Option<Sums>,
+    rest: Duration,
     stop: &std::sync::atomic::AtomicBool,
 ) -> Received {
     let mut buffers = vec![[0_u8; LONGEST]; BATCH];
@@ -98,12 +106,17 @@ fn receive(
         else {
             continue;
         };
+        received.batches += 1;
+        let before = received.datagrams;
         for datagram in batch {
             received.datagrams += 1;
             received.bytes += datagram.bytes as u64;
             if let Some(sums) = &mut sums {
                 datagram.iovs().for_each(|payload| sums.add_datagram(payload));
             }
+        }
+        if received.datagrams - before < BATCH as u64 {
+            std::thread::park_timeout(rest);
         }
     }
     Received { series: sums.map(|sums| sums.series()), ..received }

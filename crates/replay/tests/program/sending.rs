@@ -177,17 +177,34 @@ fn the_floor_receives_what_is_searched_for() {
 
 #[test]
 fn the_floor_adds_up_what_it_receives_if_it_is_asked_to() {
+    let told = floor("--add", "a:1|c\na:2|c\na:3|g\n", "100");
+    let (received, series) = told.split_once(" in ").unwrap();
+    assert_eq!(received, "3 datagrams, 15 bytes");
+    assert!(series.ends_with(" batches, 2 series\n"), "{told}");
+}
+
+#[test]
+fn the_floor_takes_what_came_while_it_rested_at_once() {
+    let told = floor("--rest 200ms", &"a:1|c\n".repeat(50), "1000");
+    let (received, batches) = told.split_once(" in ").unwrap();
+    assert_eq!(received, "50 datagrams, 250 bytes");
+    let batches: u32 = batches.strip_suffix(" batches\n").unwrap().parse().unwrap();
+    assert!((1..10).contains(&batches), "{told}");
+}
+
+// What a floor tells of lines that are sent to it one by one, so many a second.
+fn floor(options: &str, lines: &str, rate: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let lines = file(&directory, "lines.txt", "a:1|c\na:2|c\na:3|g\n");
+    let lines = file(&directory, "lines.txt", lines);
     let (free, to) = listener();
     drop(free);
     let port = to.rsplit(':').next().unwrap();
     let told = path_of(&directory.path().join("told"));
-    let floor = format!("{} floor --add --port {port} > {told}", env!("CARGO_BIN_EXE_weir-replay"));
-    let output =
-        run(&[&lines, "--to", &to, "--status", "none", "--spawn", &floor, "--rate", "100"]);
+    let program = env!("CARGO_BIN_EXE_weir-replay");
+    let floor = format!("{program} floor {options} --port {port} > {told}");
+    let output = run(&[&lines, "--to", &to, "--status", "none", "--spawn", &floor, "--rate", rate]);
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(std::fs::read_to_string(told).unwrap(), "3 datagrams, 15 bytes, 2 series\n");
+    std::fs::read_to_string(told).unwrap()
 }
 
 #[test]
