@@ -133,12 +133,12 @@ fn each_line_says_which_container_it_is_of() {
         + &output(&tagged.url(), "annotation = \"tag_datadog\"");
     let agent = Start::in_dir(&dir).config(&config).start();
     let (known, unheard) = (agent.register("c.1"), agent.register("c2"));
-    // It is known to Mesos when the first batch is.
+    // Each of the two asks for itself.
     wait_for(
         || {
             send(known, "probe:1|c");
-            prefixed.lines(1);
-            tagged.packets(1)[0].contains("shop.executor")
+            let (prefixed, tagged) = (prefixed.packets(1), tagged.packets(1));
+            prefixed[0].starts_with("shop-0001") && tagged[0].contains("shop.executor")
         },
         "what Mesos knows of the container",
     );
