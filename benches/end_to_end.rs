@@ -33,7 +33,7 @@ out the highest rates: they mean little on a machine that others use as well.";
 
 /// Those whose highest rate is looked for, with the rates of lines at which the cost is measured.
 const SEARCHED: [(&str, &[&str]); 4] =
-    [("w1", &["50k"]), ("w2", &["50k"]), ("w3", &["200k"]), ("w4", &["200k"])];
+    [("w1", &["50k"]), ("w2", &["50k"]), ("w3", &["200k"]), ("w4", &["200k", "1M"])];
 
 /// Those that are sent to registered containers at their pace, and verified.
 const VERIFIED: [(&str, &[&str]); 2] =

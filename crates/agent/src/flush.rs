@@ -110,7 +110,10 @@ impl Thread {
             state: flush.state,
             complete_ms: now.wall_ms,
         };
-        let run = move || running.run(tell_flushed);
+        let run = move || {
+            ship::give_way();
+            running.run(tell_flushed);
+        };
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(run)?;
         Ok(Self { messages: sender, flushed, thread })
     }

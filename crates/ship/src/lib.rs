@@ -43,6 +43,7 @@ mod ocf;
 pub mod read;
 pub mod schema;
 
+mod priority;
 mod sync;
 mod sys;
 
@@ -51,4 +52,5 @@ pub use encode::encode;
 pub use error::ShipError;
 pub use ledger::{DropReason, Dropped, DroppedInAll, OutputLedger, Unit};
 pub use outputs::{Departed, Departing, Kept, Outputs, Prepared};
+pub use priority::give_way;
 pub use relay::{Annotation, Inlet, Surroundings};

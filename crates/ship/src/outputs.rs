@@ -19,6 +19,7 @@ use crate::inbox::Inbox;
 use crate::lanes::Lanes;
 use crate::ledger::Account;
 use crate::outlet::Outlet;
+use crate::priority::give_way;
 use crate::queue::Queue;
 use crate::relay::{Inlet, Relay, Surroundings};
 use crate::sink::file::FileSink;
@@ -512,6 +513,10 @@ fn start_thread(
     what: &str,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<(), ShipError> {
+    let run = move || {
+        give_way();
+        run();
+    };
     match thread::Builder::new().name(format!("ship-{what}")).spawn(run) {
         Ok(_) => Ok(()),
         Err(source) => Err(ShipError::Thread { name: output.to_owned(), source }),

@@ -1,11 +1,13 @@
 //! The command line, start and stop.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Start, run};
+use crate::harness::{Start, run, wait_for};
 
 fn weir(args: &[&str]) -> Output {
     run(Command::new(env!("CARGO_BIN_EXE_weir")).args(args))
@@ -129,5 +131,28 @@ fn the_demo_shows_what_its_containers_say() {
         ["shop-frontend", "shop-cart", "shop-payments", "page.views page=home", "carts.open"]
     {
         assert!(shown.contains(word), "{word} in {shown}");
+    }
+}
+
+#[test]
+fn what_receives_goes_before_what_flushes() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = Start::in_dir(&dir).start();
+    let niceness = || -> BTreeMap<String, i32> {
+        let threads = fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+        // "TID (NAME) STATE ...", the niceness is the 16th behind the state: proc_pid_stat(5).
+        let told =
+            threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        told.filter_map(|told| {
+            let (thread, numbers) = told.rsplit_once(") ")?;
+            let (_, name) = thread.split_once(" (")?;
+            Some((name.to_owned(), numbers.split(' ').nth(16)?.parse().ok()?))
+        })
+        .collect()
+    };
+    let worker = niceness()["worker-0"];
+    assert_eq!(niceness()["api"], worker);
+    for name in ["flush", "ship-encode", "ship-write"] {
+        wait_for(|| niceness().get(name) == Some(&(worker + 5).min(19)), name);
     }
 }
