@@ -150,9 +150,15 @@ fn what_receives_goes_before_what_flushes() {
         })
         .collect()
     };
-    let worker = niceness()["worker-0"];
-    assert_eq!(niceness()["api"], worker);
-    for name in ["flush", "ship-encode", "ship-write"] {
-        wait_for(|| niceness().get(name) == Some(&(worker + 5).min(19)), name);
-    }
+    // A thread has its name and rank a moment after it was begun.
+    let is_so = || {
+        let niceness = niceness();
+        let Some(worker) = niceness.get("worker-0") else { return false };
+        let is = |name: &str, rank| niceness.get(name) == Some(&rank);
+        is("api", *worker)
+            && ["flush", "ship-encode", "ship-write"]
+                .iter()
+                .all(|name| is(name, (worker + 5).min(19)))
+    };
+    wait_for(is_so, "the ranks of all threads");
 }
