@@ -153,7 +153,7 @@ fn after_a_kill_the_next_process_delivers_what_was_queued() {
     agent.stop();
     wait_for(|| values(&collector).len() == 5, "every burst");
     assert_eq!(collector.values(0, "m0.0"), [1.0, 2.0, 3.0, 4.0, 5.0], "in order");
-    assert_eq!(points(&collector, 0), 5 * POINTS);
+    wait_for(|| points(&collector, 0) == 5 * POINTS, "every point, once");
     let posted: Vec<_> = server.asked().iter().rev().take(6).map(|it| it.body.clone()).collect();
     let posted: BTreeSet<_> = posted
         .iter()
