@@ -1,6 +1,7 @@
 use rustix::process::nice;
 
-/// So much nicer than the workers: a third of their weight where both want the same processor.
+/// So much nicer than the workers: a third of their weight where both want the same processor. All
+/// else that runs there goes before it too, so it is not more.
 const STEPS: i32 = 5;
 
 /// Lets all threads that have not done so go before the calling one, where processors are short.
