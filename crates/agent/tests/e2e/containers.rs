@@ -110,7 +110,7 @@ fn files_of_both_dcos_eras_are_read_and_bad_ones_set_aside() {
     received(&agent, "new", 1);
     received(&agent, "old", 1);
     assert!(containers.join("bad.bad").exists());
-    assert!(agent.log().contains("set aside"), "{}", agent.log());
+    agent.says(&["set aside"]);
 }
 
 #[test]

@@ -67,11 +67,6 @@ fn adds_up(status: &Value) {
     }
 }
 
-fn says(agent: &Agent, what: &[&str]) {
-    let all = || what.iter().all(|what| agent.log().contains(what));
-    wait_for(all, &format!("in the log: {what:?}"));
-}
-
 #[test]
 fn a_disk_that_fills_up_stops_nothing_at_any_step_and_what_waited_is_written_when_there_is_room() {
     let upstream = Reserved::new();
@@ -96,14 +91,9 @@ fn a_disk_that_fills_up_stops_nothing_at_any_step_and_what_waited_is_written_whe
     assert!(full["outputs"][0]["last_error"].as_str().unwrap().contains("cannot write to"));
     assert!(full["outputs"][1]["last_error"].is_string());
     assert_eq!((agent.ask("GET", "/healthz", "").0, agent.ask("GET", "/readyz", "").0), (200, 503));
-    says(
-        &agent,
-        &[
-            "the queue cannot be kept on disk",
-            "not delivered, will be tried again",
-            "cannot write the file of container \"during\"",
-        ],
-    );
+    agent.says(&["the queue cannot be kept on disk"]);
+    agent.says(&["not delivered, will be tried again"]);
+    agent.says(&["cannot write the file of container \"during\""]);
 
     agent.limit_files(None);
     let room = agent.status_when(|status| {
@@ -114,7 +104,7 @@ fn a_disk_that_fills_up_stops_nothing_at_any_step_and_what_waited_is_written_whe
     adds_up(&room);
     assert!(node.file_of("during").exists());
     assert_eq!(node.hits(), 6.0);
-    says(&agent, &["the queue is on disk again"]);
+    agent.says(&["the queue is on disk again"]);
 
     // And at the stop: what could not be saved is missing, and nothing else.
     agent.limit_files(Some(0));
@@ -152,7 +142,7 @@ fn a_start_on_a_full_disk_serves_whoever_it_knows_and_delivers_what_it_has() {
     let status = agent.status();
     assert_eq!(status["restored"]["totals"], 1, "what can be read is read");
     assert_eq!(status["unclean_previous_stop"], Value::Null);
-    says(&agent, &["of a crash it may not be known when it was"]);
+    agent.says(&["of a crash it may not be known when it was"]);
     let new = agent.register("new");
     sends(&agent, known, 2);
     sends(&agent, new, 2);

@@ -273,7 +273,14 @@ impl Agent {
         status.unwrap()
     }
 
-    /// What it logged.
+    /// Waits until its log has a line with all of these: what it says elsewhere too may be known
+    /// there before.
+    pub(crate) fn says(&self, parts: &[&str]) {
+        let has_all = |line: &str| parts.iter().all(|part| line.contains(part));
+        wait_for(|| self.log().lines().any(has_all), &format!("in the log: {parts:?}"));
+    }
+
+    /// What it logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap()
     }

@@ -324,14 +324,14 @@ fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
     burst(&agent, 2);
     let output = when(&agent, |it| it["queue_degraded"] == true);
     assert!(output["last_error"].as_str().is_some());
-    assert!(agent.log().contains("the queue cannot be kept on disk"), "{}", agent.log());
+    agent.says(&["the queue cannot be kept on disk"]);
     burst(&agent, 3);
     agent.register("c");
     assert_eq!(account(&when(&agent, |_| true)), [3 * POINTS, 0, 3 * POINTS, 0]);
 
     agent.limit_files(None);
     when(&agent, |it| it["queue_degraded"] == false);
-    assert!(agent.log().contains("the queue is on disk again"), "{}", agent.log());
+    agent.says(&["the queue is on disk again"]);
     bursts_on_disk(&agent, &dir, &[4]);
     agent.kill();
     let collector = Collector::on(place.listen(), 0);
@@ -410,7 +410,7 @@ fn the_queue_of_an_output_that_is_not_configured_is_kept_until_it_is() {
     burst(&agent, 1);
     agent.stop();
     let agent = Start::in_dir(&dir).config(&other).start();
-    assert!(agent.log().contains("the queue of an output that is not configured"));
+    agent.says(&["the queue of an output that is not configured"]);
     agent.stop();
 
     let collector = Collector::on(place.listen(), 0);

@@ -46,7 +46,7 @@ fn take(agent: &Agent, dir: &TempDir, config: &str) -> Value {
 fn refuse(agent: &Agent, dir: &TempDir, config: &str) -> String {
     let status = hang_up(agent, dir, config);
     let reason = status["reload"]["refusal"]["reason"].as_str().unwrap().to_owned();
-    assert!(agent.log().contains(&reason), "{reason} is not in {}", agent.log());
+    agent.says(&[&reason]);
     reason
 }
 
@@ -479,7 +479,7 @@ fn an_interval_expiries_and_what_is_logged_change_at_once() {
     let status = take(&agent, &dir, quick);
     assert!(status["reload"]["since"].as_i64() > Some(before));
     agent.status_when(|it| it["outputs"][0]["acknowledged"] == 2);
-    assert!(agent.log().contains("flush_interval, gauge_expiry, log.level"), "{}", agent.log());
+    agent.says(&["flush_interval, gauge_expiry, log.level"]);
     agent.send("b:1|c");
     agent.status_when(|it| it["outputs"][0]["acknowledged"] == 3);
     let points = agent.stop();

@@ -264,7 +264,7 @@ fn gauges_and_totals_go_on_after_a_restart_and_a_file_that_is_no_good_is_set_asi
         fs::write(&state, bytes).unwrap();
         let agent = start(&dir, &manager);
         assert_eq!(agent.status()["restored"]["files_set_aside"], 1);
-        assert!(agent.log().contains(word), "{}", agent.log());
+        agent.says(&[word]);
         assert_eq!(fs::read(dir.path().join("data/state.bad")).unwrap(), bytes);
         end(agent, Signal::TERM);
     }
@@ -478,7 +478,7 @@ fn a_kill_at_any_moment_costs_the_running_interval_at_most_and_is_told() {
         let unclean = agent.status()["unclean_previous_stop"].clone();
         let (from, to) = (unclean["from"].as_i64().unwrap(), unclean["to"].as_i64().unwrap());
         assert!(from <= killed && killed <= to, "{from} {killed} {to}");
-        assert!(agent.log().contains("killed or crashed"));
+        agent.says(&["killed or crashed"]);
         println!("kill {kill}: {} ms may be missing", killed - from);
         gaps.push((from, killed));
         // Complete files, and whole blocks of those that were not, can be read.
