@@ -111,7 +111,7 @@ impl Thread {
             complete_ms: now.wall_ms,
         };
         let run = move || {
-            ship::give_way();
+            ship::be_nicer();
             running.run(tell_flushed);
         };
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(run)?;
@@ -333,12 +333,14 @@ struct WayOut {
 }
 
 impl WayOut {
-    /// Joins who said it, numbers the points, and hands the batch out.
+    /// Joins who said it, numbers the points, and hands the batch out; pauses first, if workers are
+    /// behind.
     fn offer(&mut self, batch: WaitingBatch) {
         let WaitingBatch { source, end, datapoints } = batch;
         if datapoints.is_empty() {
             return;
         }
+        self.outputs.backlog().give_way();
         let dimensions = self.contexts.dimensions(&source).dimensions;
         let clashes = datapoints.iter().filter(|it| dimensions.label_clashes(&it.key) > 0).count();
         if clashes > 0 {

@@ -102,7 +102,8 @@ impl Pipeline {
         let terms = Terms::new(&config.limits, &config.tag_rules, contexts.clone());
         let total_series = TotalSeries::new(config.limits.total_series);
         let receivers = receivers.into_iter().zip(inlets).collect();
-        let workers = worker::Pool::start(receivers, &total_series, (&claims, &terms), &ended)?;
+        let (taken_in, backlog) = ((&claims, &terms), outputs.backlog());
+        let workers = worker::Pool::start(receivers, &total_series, taken_in, backlog, &ended)?;
         front.follow_contexts(&contexts, workers.handles());
         let waiting_points = Arc::new(AtomicU64::new(0));
         let mut merge = aggregate::Flush::new(config.to_flush());
@@ -146,14 +147,10 @@ impl Pipeline {
         front.follow_mesos(poller, retired, &ended);
         front.follow_node(config, looks, &ended);
         let collectors = collectors.into_iter().map(|bound| bound.start(&streams)).collect();
+        let ground =
+            Ground { listeners, store: store.clone(), way_in, outputs: outputs.clone(), own };
         let parts = Parts {
-            ground: Ground {
-                listeners,
-                store: store.clone(),
-                way_in,
-                outputs: outputs.clone(),
-                own,
-            },
+            ground,
             streams,
             workers: workers.handles(),
             terms,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use aggregate::{Interval, Shard, ShardConfig, TotalSeries};
 use ingest::{DropReading, Receiver, Waker};
 use metric::{SeriesKey, Source};
-use ship::Inlet;
+use ship::{Backlog, Behind, Inlet};
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -91,11 +91,13 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Starts a worker for each receiver, with its inlets of relays; `ended` is where the last of a closed source goes.
+    /// Starts a worker for each receiver, with its inlets of relays. Each says in `backlog` when it
+    /// is behind; `ended` is where the last of a closed source goes.
     pub(crate) fn start(
         receivers: Vec<(Receiver, Vec<Inlet>)>,
         total_series: &TotalSeries,
         (claims, terms): (&Claims, &Terms),
+        backlog: &Backlog,
         ended: &mpsc::Sender<flush::Message>,
     ) -> io::Result<Self> {
         let complaints = complaints::start()?;
@@ -109,7 +111,7 @@ impl Pool {
             let shard = ShardConfig { number, total_series, ..ShardConfig::default() };
             let mut reader = Reader::new(Shard::new(shard), taken_in, complaints, ended.clone());
             reader.relay(&[], inlets);
-            let worker = Worker { receiver, reader, inbox };
+            let worker = Worker { receiver, reader, inbox, behind: backlog.worker() };
             let name = format!("worker-{number}");
             let thread = thread::Builder::new().name(name).spawn(|| worker.run())?;
             workers.push((handle, thread));
@@ -150,20 +152,24 @@ struct Worker {
     receiver: Receiver,
     reader: Reader,
     inbox: mpsc::Receiver<Request>,
+    behind: Behind,
 }
 
 impl Worker {
     fn run(mut self) {
         // It ends when nobody can ask it any more.
         while self.serve_requests() {
-            // While there is something to tidy up, a turn does not wait.
-            let patience = self.reader.tidy().then_some(Duration::ZERO);
+            // While there is something to tidy up, a turn does not wait; nor before it is known
+            // that the worker has caught up.
+            let is_busy = self.reader.tidy() || self.receiver.is_behind();
+            let patience = is_busy.then_some(Duration::ZERO);
             if let Err(error) = self.receiver.turn(patience, &mut |event| self.reader.on(event)) {
                 // Its own descriptors failed, which should be impossible; the ledger goes on.
                 error!("a worker cannot wait for its sockets: {error}");
                 let Ok(request) = self.inbox.recv() else { return };
                 self.serve(request);
             }
+            self.behind.set(self.receiver.is_behind());
         }
     }
 
@@ -201,6 +207,7 @@ impl Worker {
             }
             Request::Drain { deadline, drained } => {
                 self.receiver.drain_all(deadline, &mut |event| self.reader.on(event));
+                self.behind.set(false);
                 let _ = drained.send(());
                 self.serve_only_requests();
             }

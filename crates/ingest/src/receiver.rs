@@ -48,6 +48,8 @@ pub struct Receiver {
     batch: Batch,
     closings: Vec<Closing>,
     paused: Vec<(SocketKey, Instant)>,
+    // The last turn left something, as far as it saw.
+    behind: bool,
     errors: u64,
     complaints: Seldom,
 }
@@ -72,6 +74,7 @@ impl Receiver {
             batch: Batch::new(),
             closings: Vec::new(),
             paused: Vec::new(),
+            behind: false,
             errors: 0,
             complaints: Seldom::default(),
         })
@@ -91,6 +94,7 @@ impl Receiver {
         timeout: Option<Duration>,
         on: &mut impl FnMut(Event<'_>),
     ) -> io::Result<()> {
+        self.behind = false;
         self.poll.wait(self.rest.until(), self.patience(timeout))?;
         let began = Instant::now();
         self.take_commands(on);
@@ -109,11 +113,18 @@ impl Receiver {
                 emptied &= served.emptied;
             }
         }
+        self.behind = received > 0 && !emptied;
         if received > 0 {
             // Counted from the beginning: the first socket has been filling up since then.
             self.rest.begin(began, emptied, self.sockets.smallest_buffer());
         }
         Ok(())
+    }
+
+    /// Whether a whole turn was not enough: the last one did not see every UDP socket empty that it
+    /// read, or did not come to all that may have something.
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// How long a wait may be.

@@ -12,6 +12,7 @@ use crate::inbox::{Inbox, Item};
 use crate::ledger::{Account, DropReason};
 use crate::ocf::{self, STREAM_MARKER};
 use crate::outlet::Outlet;
+use crate::priority::Backlog;
 use crate::queue::{Next, Payload, Queue};
 use crate::{Codec, Counters, Destination, OutputConfig, OutputLedger, Schema, Tags};
 
@@ -105,9 +106,13 @@ impl Encoder {
         }
     }
 
-    /// Encodes what comes until the inbox is closed and empty, then closes the outlet.
-    pub(crate) fn run(mut self, inbox: &Inbox) {
+    /// Encodes what comes until the inbox is closed and empty, then closes the outlet. It pauses
+    /// between two batches while workers are behind, unless the flush is in a hurry.
+    pub(crate) fn run(mut self, inbox: &Inbox, backlog: &Backlog) {
         while let Some(item) = inbox.take() {
+            if !inbox.is_hurried() {
+                backlog.give_way();
+            }
             match item {
                 Item::Batch(batch) => self.add(&batch),
                 Item::EndOfFlush => self.end_flush(),

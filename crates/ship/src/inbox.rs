@@ -7,6 +7,9 @@ use metric::Batch;
 use crate::ledger::{Account, DropReason};
 use crate::sync::lock;
 
+/// With less patience than this, whoever waits is not to be kept waiting.
+const HURRY: Duration = Duration::from_secs(3);
+
 /// What waits to be encoded, bounded in points: the flush on one side, the encoder on the other.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -22,6 +25,8 @@ struct State {
     items: VecDeque<Item>,
     points: u64,
     closed: bool,
+    // The flush waits for room, with so much patience.
+    awaited: Option<Duration>,
     // The flush waited in vain, and nothing was taken since: waiting again would only delay it.
     stuck: bool,
 }
@@ -51,12 +56,14 @@ impl Inbox {
         let mut state = lock(&self.state);
         if self.is_full(&state, points) && !state.stuck && !patience.is_zero() {
             let begun = Instant::now();
+            state.awaited = Some(*patience);
             let room = self.taken.wait_timeout_while(state, *patience, |state| {
                 self.is_full(state, points) && !state.closed
             });
             state = room.unwrap_or_else(PoisonError::into_inner).0;
             *patience = patience.saturating_sub(begun.elapsed());
             state.stuck = self.is_full(&state, points);
+            state.awaited = None;
         }
         if state.closed {
             drop(state);
@@ -69,6 +76,11 @@ impl Inbox {
             state.items.push_back(Item::Batch(Arc::clone(batch)));
             self.arrived.notify_one();
         }
+    }
+
+    /// Whether the flush waits for room, and soon will wait no more.
+    pub(crate) fn is_hurried(&self) -> bool {
+        lock(&self.state).awaited.is_some_and(|patience| patience < HURRY)
     }
 
     fn is_full(&self, state: &State, points: u64) -> bool {
@@ -169,6 +181,23 @@ mod tests {
             assert!(matches!(inbox.take(), Some(Item::Batch(_))));
         });
         assert_eq!(account.ledger().dropped.total(), 0);
+    }
+
+    #[test]
+    fn an_inbox_is_hurried_while_a_flush_of_little_patience_waits() {
+        for (patience, is_hurried) in [(HURRY / 2, true), (HURRY * 20, false)] {
+            let (_, inbox) = full_inbox();
+            assert!(!inbox.is_hurried());
+            std::thread::scope(|scope| {
+                scope.spawn(|| inbox.offer(&counters(8, 8), &mut patience.clone()));
+                while lock(&inbox.state).awaited.is_none() {
+                    std::thread::yield_now();
+                }
+                assert_eq!(inbox.is_hurried(), is_hurried);
+                assert!(matches!(inbox.take(), Some(Item::Batch(_))));
+            });
+            assert!(!inbox.is_hurried());
+        }
     }
 
     #[test]

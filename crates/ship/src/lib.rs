@@ -52,5 +52,5 @@ pub use encode::encode;
 pub use error::ShipError;
 pub use ledger::{DropReason, Dropped, DroppedInAll, OutputLedger, Unit};
 pub use outputs::{Departed, Departing, Kept, Outputs, Prepared};
-pub use priority::give_way;
+pub use priority::{Backlog, Behind, be_nicer};
 pub use relay::{Annotation, Inlet, Surroundings};

@@ -19,7 +19,7 @@ use crate::inbox::Inbox;
 use crate::lanes::Lanes;
 use crate::ledger::Account;
 use crate::outlet::Outlet;
-use crate::priority::give_way;
+use crate::priority::{Backlog, be_nicer};
 use crate::queue::Queue;
 use crate::relay::{Inlet, Relay, Surroundings};
 use crate::sink::file::FileSink;
@@ -59,6 +59,7 @@ struct Ground {
     queues: PathBuf,
     boot_id: String,
     runtime: Handle,
+    backlog: Backlog,
 }
 
 /// What a removed output left in its queue on disk. An output of the same name, and to the same
@@ -112,6 +113,7 @@ impl Outputs {
             queues: queues.to_owned(),
             boot_id: boot_id.to_owned(),
             runtime: runtime.clone(),
+            backlog: Backlog::default(),
         };
         let mut running = Vec::with_capacity(configs.len());
         for config in check_all(configs, &[])? {
@@ -141,6 +143,11 @@ impl Outputs {
     /// seconds.
     pub fn be_patient(&self, patience: Duration) {
         *lock(&self.patience) = patience;
+    }
+
+    /// Where workers say that they are behind: the encoders pause then, and whoever offers is to.
+    pub fn backlog(&self) -> &Backlog {
+        &self.ground.backlog
     }
 
     /// Hands a batch to every output. Waits for an encoder that is behind as long as there is
@@ -431,8 +438,8 @@ fn start_encoder(
     outlet: Outlet,
 ) -> Result<(), ShipError> {
     let encoder = Encoder::new(config, &ground.boot_id, Arc::clone(account), outlet);
-    let batches = Arc::clone(inbox);
-    start_thread(&config.name, "encode", move || encoder.run(&batches))
+    let (batches, backlog) = (Arc::clone(inbox), ground.backlog.clone());
+    start_thread(&config.name, "encode", move || encoder.run(&batches, &backlog))
 }
 
 /// The directory that is an output's alone: of its files, or of its queue if that is kept on disk.
@@ -514,7 +521,7 @@ fn start_thread(
     run: impl FnOnce() + Send + 'static,
 ) -> Result<(), ShipError> {
     let run = move || {
-        give_way();
+        be_nicer();
         run();
     };
     match thread::Builder::new().name(format!("ship-{what}")).spawn(run) {

@@ -212,6 +212,26 @@ fn a_flood_at_one_socket_does_not_starve_another() {
 }
 
 #[test]
+fn a_worker_is_behind_from_a_turn_that_leaves_datagrams_to_one_that_leaves_none() {
+    let mut rig = Rig::new(1);
+    let (_, port) = rig.open_udp(&source(), BUFFER);
+    rig.turn();
+    assert!(!rig.receivers[0].is_behind());
+    let sender = sender_to(port);
+    for _ in 0..600 {
+        sender.send(b"x").unwrap();
+    }
+    rig.turn();
+    assert!(rig.seen.packets.len() < 600 && rig.receivers[0].is_behind());
+    rig.until_received(600);
+    rig.turn();
+    assert!(!rig.receivers[0].is_behind(), "a turn without anything to read leaves nothing");
+    sender.send(b"x").unwrap();
+    rig.until_received(601);
+    assert!(!rig.receivers[0].is_behind());
+}
+
+#[test]
 fn a_stop_takes_what_is_there_from_every_socket_and_leaves_them_open() {
     let mut rig = Rig::new(1);
     let ports = [(); 3].map(|()| rig.open_udp(&source(), BUFFER).1);
