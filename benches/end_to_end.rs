@@ -13,11 +13,12 @@ use std::env;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread::available_parallelism;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread::{self, ScopedJoinHandle, available_parallelism};
+use std::time::Duration;
 
 use mesos::Mesos;
 use saved::Saved;
@@ -25,7 +26,7 @@ use serde_json::Value;
 
 const USAGE: &str = "\
 usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--save MACHINE] [--quick] [--no-search]
-SCENARIO is w1, w2, w3, w4, mixed-flood, quiet-day or node; all of them if none is named.
+SCENARIO is w1, w2, w3, w4, flush, mixed-flood, quiet-day or node; all of them if none is named.
 --save MACHINE keeps the run under benches/runs/DATE-MACHINE: reports, agents' configurations, and in
 its README.md what was run, on what machine, of which revision, and what came of it. MACHINE is a name
 of letters, digits, `-` and `.`. --quick tries each rate for a second only. --no-search leaves
@@ -38,6 +39,13 @@ const SEARCHED: [(&str, &[&str]); 4] =
 /// Those that are sent to registered containers at their pace, and verified.
 const VERIFIED: [(&str, &[&str]); 2] =
     [("mixed-flood", &["--rate", "200k"]), ("quiet-day", &["--speed", "1440x"])];
+
+/// Whether a flush of many series costs samples: w3 at this rate of lines, half of what a worker takes,
+/// and beside it w4 at that one, so that each of its million series is told at every flush.
+const FLUSH: (&str, &str, &str) = ("flush", "3M", "100k");
+
+/// So many of them while it is looked.
+const FLUSHES: f64 = 2.0;
 
 /// The one that is sent to registered containers of a node on which Mesos tells who they are and what
 /// they use.
@@ -100,7 +108,8 @@ impl Options {
     fn wants_nothing(&self) -> bool {
         let searched = SEARCHED.iter().map(|(name, _)| *name);
         let verified = VERIFIED.iter().map(|(name, _)| *name);
-        !self.is_test && !searched.chain(verified).chain([NODE]).any(|name| self.wants(name))
+        let others = [FLUSH.0, NODE];
+        !self.is_test && !searched.chain(verified).chain(others).any(|name| self.wants(name))
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -178,6 +187,9 @@ impl Bench {
                 }
             }
         }
+        if self.options.wants(FLUSH.0) {
+            self.flush()?;
+        }
         for (name, pace) in VERIFIED {
             if self.options.wants(name) {
                 self.verify(name, pace, "10s")?;
@@ -201,6 +213,8 @@ impl Bench {
         for name in ["w1", "w2", "w3", "mixed-flood", "quiet-day"] {
             self.verify(name, &["--rate", "20k", "--duration", "200ms"], "100ms")?;
         }
+        let brief = ["--rate", "20k", "--warm-up", "100ms", "--duration", "200ms"];
+        self.lost(FLUSH.0, &brief, Some(("w2", "1k")))?;
         self.node("200ms")?;
         self.search("w1")
     }
@@ -320,6 +334,79 @@ impl Bench {
             of_cost(&report, "memory_most")? / 1e6,
             report["loss"]["datagrams"]
         ))
+    }
+
+    /// What is lost at half of what the worker takes: of that alone, and while a million other series
+    /// are flushed every ten seconds on the worker's own processor.
+    fn flush(&self) -> Result<()> {
+        let (name, rate, beside) = FLUSH;
+        for round in 1..=if self.options.is_quick { 1 } else { 5 } {
+            let at = ["--rate", rate, "--warm-up", "15s", "--duration", "20s"];
+            let (alone, _) = self.lost(&format!("{name} alone {round}"), &at, None)?;
+            let w4 = Some(("w4", beside));
+            let (lost, report) = self.lost(&format!("{name} {round}"), &at, w4)?;
+            let of = |thread: &str| {
+                report["cost"]["threads"][thread].as_f64().unwrap_or_default() / FLUSHES
+            };
+            self.say(&format!(
+                "{name}: {lost:.2} % lost of w3 at {rate} lines/s while w4 at {beside} is flushed, \
+                 {alone:.2} % without; a flush and its encoding take {:.2} and {:.2} CPU s",
+                of("flush"),
+                of("ship-encode")
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Percent of w3 at a pace, maybe with another scenario at a rate beside it, and the report on w3.
+    fn lost(&self, which: &str, at: &[&str], beside: Option<(&str, &str)>) -> Result<(f64, Value)> {
+        let agent = self.agent("w3", which, "")?;
+        let arguments = [&["--segments", "--status", &agent.http], at].concat();
+        let is_over = AtomicBool::new(false);
+        let report = thread::scope(|scope| {
+            let (agent, is_over) = (&agent, &is_over);
+            let beside =
+                beside.map(|beside| scope.spawn(move || self.send_beside(agent, beside, is_over)));
+            let report = self.replay("w3", which, &arguments, agent.port, &agent.command);
+            is_over.store(true, Ordering::Relaxed);
+            match beside.map(ScopedJoinHandle::join) {
+                Some(Ok(sent)) => sent?,
+                Some(Err(_)) => return Err("the other sender ended".into()),
+                None => {}
+            }
+            report
+        })?;
+        let lost = report["loss"]["share"].as_f64().ok_or("no loss in the report")?;
+        Ok((100.0 * lost, report))
+    }
+
+    /// Sends a scenario at a rate, from when the agent listens to when it is over.
+    fn send_beside(
+        &self,
+        agent: &Agent,
+        (name, rate): (&str, &str),
+        is_over: &AtomicBool,
+    ) -> io::Result<()> {
+        let is_over = || is_over.load(Ordering::Relaxed);
+        // There is no event to wait for in another process.
+        let pause = || thread::park_timeout(Duration::from_millis(50));
+        while !is_over() && TcpStream::connect(&agent.http).is_err() {
+            pause();
+        }
+        let mut command = Command::new(&self.replay);
+        command.arg(self.scenarios.join(format!("{name}.toml")));
+        command.args(["--rate", rate, "--quiet"]);
+        command.args(["--status", "none", "--duration", "1h"]);
+        command.arg("--to").arg(format!("127.0.0.1:{}", agent.port));
+        if self.pins {
+            command.args(["--pin", "0"]);
+        }
+        let mut sender = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+        while !is_over() {
+            pause();
+        }
+        sender.kill()?;
+        sender.wait().map(drop)
     }
 
     /// What the agent takes of an ordinary node.

@@ -142,13 +142,12 @@ pub(super) async fn send(
     Ok(Outcome { sent, moments: moments.all, loss, cost })
 }
 
-/// What is known to be lost: by the agent's word all that it did not receive, else what the kernel
-/// dropped.
+/// What is known to be lost: by the agent's word all that it did not receive, and what the kernel
+/// dropped at least: somebody else may send too.
 fn loss(before: &Meter, after: &Meter, sent: u64) -> Option<Loss> {
-    let datagrams = match after.status_since(before) {
-        Some(status) => sent.saturating_sub(status.received.datagrams),
-        None => after.kernel_dropped_since(before)?,
-    };
+    let not_received =
+        after.status_since(before).map(|status| sent.saturating_sub(status.received.datagrams));
+    let datagrams = not_received.max(after.kernel_dropped_since(before))?;
     Some(Loss { datagrams, share: datagrams as f64 / sent.max(1) as f64 })
 }
 
@@ -219,6 +218,19 @@ impl Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::status::Account;
+
+    #[test]
+    fn what_others_send_hides_no_more_than_the_kernel_did_not_drop() {
+        let before = Meter::of(Account::default());
+        for (received, kernel_dropped, lost) in [(90, 10, 10), (98, 10, 10), (85, 10, 15)] {
+            let mut account = Account::default();
+            (account.received.datagrams, account.kernel_dropped) = (received, kernel_dropped);
+            let loss = loss(&before, &Meter::of(account), 100).unwrap();
+            assert_eq!(loss.datagrams, lost);
+        }
+        assert_eq!(loss(&Meter::default(), &Meter::default(), 100), None);
+    }
 
     #[test]
     fn nothing_is_spent_on_what_was_lost_whoever_tells_of_it() {

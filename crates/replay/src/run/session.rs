@@ -275,6 +275,12 @@ impl Session {
 }
 
 impl Meter {
+    /// What an agent's status tells.
+    #[cfg(test)]
+    pub(super) fn of(status: Account) -> Self {
+        Self { status: Some(status), ..Self::default() }
+    }
+
     /// What the agent says that came since another reading.
     pub(crate) fn status_since(&self, before: &Self) -> Option<Account> {
         Some(self.status.clone()? - before.status.clone()?)
