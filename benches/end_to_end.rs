@@ -342,6 +342,7 @@ impl Bench {
         let (name, rate, beside) = FLUSH;
         for round in 1..=if self.options.is_quick { 1 } else { 5 } {
             let at = ["--rate", rate, "--warm-up", "15s", "--duration", "20s"];
+            let before = Stolen::read();
             let (alone, _) = self.lost(&format!("{name} alone {round}"), &at, None)?;
             let w4 = Some(("w4", beside));
             let (lost, report) = self.lost(&format!("{name} {round}"), &at, w4)?;
@@ -350,9 +351,11 @@ impl Bench {
             };
             self.say(&format!(
                 "{name}: {lost:.2} % lost of w3 at {rate} lines/s while w4 at {beside} is flushed, \
-                 {alone:.2} % without; a flush and its encoding take {:.2} and {:.2} CPU s",
+                 {alone:.2} % without; a flush and its encoding take {:.2} and {:.2} CPU s; other \
+                 machines took {:.0} % of this one's time",
                 of("flush"),
-                of("ship-encode")
+                of("ship-encode"),
+                Stolen::read().since(before)
             ))?;
         }
         Ok(())
@@ -528,6 +531,30 @@ impl Costs {
 
     fn best(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Of a virtual machine's processors' time what its host gave to others, and all of it, in the kernel's
+/// ticks.
+#[derive(Clone, Copy, Default)]
+struct Stolen {
+    by_others: f64,
+    all: f64,
+}
+
+impl Stolen {
+    /// Up to now; nothing where nobody tells.
+    fn read() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let ticks = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows is in the first two.
+        let ticks: Vec<f64> = ticks.take(8).filter_map(|ticks| ticks.parse().ok()).collect();
+        Self { by_others: ticks.get(7).copied().unwrap_or_default(), all: ticks.iter().sum() }
+    }
+
+    /// Percent.
+    fn since(self, before: Self) -> f64 {
+        100.0 * (self.by_others - before.by_others) / (self.all - before.all).max(1.0)
     }
 }
 
