@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitCode, Output, Stdio};
 
-use benches::{Intake, measure, traffic};
+use benches::{Intake, least, measure, traffic};
 use counting::{Allocated, Counting, allocated};
 use metric::{Batch, Kind, ReadAs};
 use ship::{Codec, Destination, OutputConfig, Schema};
@@ -207,6 +207,14 @@ fn parsing() -> Vec<Case> {
     }
     for (form, lines) in &forms[..2] {
         let lines = *lines;
+        cases.push(Case::new(format!("least read: {form}"), SERIES, move || {
+            let lines = lines(SERIES);
+            Box::new(move || {
+                for line in &lines {
+                    black_box(&least::read(black_box(line)));
+                }
+            })
+        }));
         cases.push(Case::new(format!("skim and measure: {form}"), SERIES, move || {
             let lines = lines(SERIES);
             Box::new(move || {

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use benches::traffic;
+use benches::{least, traffic};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metric::{Kind, ReadAs};
 
@@ -24,6 +24,25 @@ fn read(criterion: &mut Criterion) {
             bencher.iter(|| {
                 for line in &lines {
                     black_box(&statsd::read(black_box(line), ReadAs::default(), 0));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The same forms by a reader that knows no others: how much of `read` is what the form costs anyhow.
+fn least_read(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("least read");
+    for (form, lines) in [
+        ("untagged", traffic::untagged(LINES)),
+        ("three tags", traffic::tagged(Kind::Counter, LINES)),
+    ] {
+        group.throughput(Throughput::Elements(lines.len() as u64));
+        group.bench_function(form, |bencher| {
+            bencher.iter(|| {
+                for line in &lines {
+                    black_box(&least::read(black_box(line)));
                 }
             });
         });
@@ -70,5 +89,5 @@ fn lines(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(parse, read, skim, lines);
+criterion_group!(parse, read, least_read, skim, lines);
 criterion_main!(parse);

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod intake;
+pub mod least;
 pub mod traffic;
 
 pub use intake::{Intake, measure};
