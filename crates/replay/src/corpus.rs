@@ -120,7 +120,8 @@ impl Corpus {
             .filter(|len| usize::from(*len) <= LONGEST_DATAGRAM)
             .ok_or(ReplayError::TooLong { bytes: payload.len() })?;
         // What is held is the datagrams and where they lie.
-        let held = self.bytes.len() + (self.datagrams.len() + 1) * size_of::<Datagram>();
+        let times = self.at.len() * size_of::<Duration>();
+        let held = self.bytes.len() + (self.datagrams.len() + 1) * size_of::<Datagram>() + times;
         if held + payload.len() > self.limit {
             return Err(ReplayError::TooMuch { limit: self.limit });
         }

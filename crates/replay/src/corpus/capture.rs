@@ -14,6 +14,9 @@ use crate::error::ReplayError;
 /// No packet is longer: this is the most that tcpdump and dumpcap capture.
 const LONGEST_BLOCK: usize = 1 << 20;
 
+/// No capture is longer: what claims to be so long after the first packet has a damaged time.
+const LONGEST_CAPTURE: Duration = Duration::from_hours(24 * 3660);
+
 /// Whether a file that begins so is a capture: pcap in either order of bytes, with micro- or
 /// nanoseconds, or pcapng.
 pub(super) fn begins(file: &[u8]) -> bool {
@@ -34,13 +37,18 @@ pub(super) fn read(
         problem: problem.to_owned(),
     };
     let mut reader = create_reader(LONGEST_BLOCK, from).map_err(|error| damaged(&short(&error)))?;
+    let passed = Passed::default();
     let mut sorter =
-        Sorter { ports, lanes: HashMap::new(), first: None, passed: Passed::default() };
+        Sorter { ports, lanes: HashMap::new(), first: None, last: Duration::ZERO, passed };
     let mut links = Links::default();
     loop {
         match reader.next() {
             Ok((length, block)) => {
-                for_each_packet(&block, &mut links, |frame| sorter.take(&frame, &mut corpus))?;
+                match packet_of(&block, &mut links) {
+                    Entry::Frame(frame) => sorter.take(&frame, &mut corpus)?,
+                    Entry::Unreadable => sorter.passed.damaged += 1,
+                    Entry::NoPacket => {}
+                }
                 reader.consume(length);
             }
             Err(PcapError::Eof) => break,
@@ -67,9 +75,21 @@ struct Frame<'a> {
     link: Linktype,
     bytes: &'a [u8],
     on_the_wire: u32,
-    /// Since the epoch.
-    at: Duration,
+    /// Since the epoch; `None` where that is not told.
+    at: Option<Duration>,
 }
+
+/// What a part of a capture is.
+enum Entry<'a> {
+    Frame(Frame<'a>),
+    /// A packet of an interface that the file does not tell of, or in a form that was given up
+    /// before any of today's programs was written.
+    Unreadable,
+    NoPacket,
+}
+
+/// pcapng's obsolete packet block.
+const OBSOLETE_PACKET: u32 = 2;
 
 /// What the file says of its interfaces so far.
 #[derive(Default)]
@@ -80,47 +100,50 @@ struct Links {
     section: Vec<(Linktype, u64)>,
 }
 
-fn for_each_packet(
-    block: &PcapBlockOwned<'_>,
-    links: &mut Links,
-    mut take: impl FnMut(Frame<'_>) -> Result<(), ReplayError>,
-) -> Result<(), ReplayError> {
+fn packet_of<'a>(block: &'a PcapBlockOwned<'_>, links: &mut Links) -> Entry<'a> {
     match block {
         PcapBlockOwned::LegacyHeader(header) => {
             let tick = if header.is_nanosecond_precision() { 1 } else { 1000 };
             // The upper bits may say how many bytes of checksum a frame ends with.
             links.only = Some((Linktype(header.network.0 & 0xffff), tick));
+            Entry::NoPacket
         }
         PcapBlockOwned::Legacy(packet) => {
-            let Some((link, tick)) = links.only else { return Ok(()) };
+            let Some((link, tick)) = links.only else { return Entry::Unreadable };
             let nanoseconds = u64::from(packet.ts_usec) * u64::from(tick);
             let at =
                 Duration::from_secs(u64::from(packet.ts_sec)) + Duration::from_nanos(nanoseconds);
-            take(Frame { link, bytes: packet.data, on_the_wire: packet.origlen, at })?;
+            let (bytes, on_the_wire) = (packet.data, packet.origlen);
+            Entry::Frame(Frame { link, bytes, on_the_wire, at: Some(at) })
         }
-        PcapBlockOwned::NG(Block::SectionHeader(_)) => links.section.clear(),
+        PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+            links.section.clear();
+            Entry::NoPacket
+        }
         PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
             links.section.push((interface.linktype, ticks(interface.if_tsresol)));
+            Entry::NoPacket
         }
         PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
             let Some((link, ticks)) = links.section.get(packet.if_id as usize) else {
-                return Ok(());
+                return Entry::Unreadable;
             };
             let time = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
             let part = u128::from(time % ticks) * 1_000_000_000 / u128::from(*ticks);
             let at = Duration::new(time / ticks, part as u32);
-            let bytes = packet.packet_data();
-            take(Frame { link: *link, bytes, on_the_wire: packet.orig_len(), at })?;
+            let (bytes, on_the_wire) = (packet.packet_data(), packet.orig_len());
+            Entry::Frame(Frame { link: *link, bytes, on_the_wire, at: Some(at) })
         }
         PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
-            let Some((link, _)) = links.section.first() else { return Ok(()) };
+            let Some((link, _)) = links.section.first() else { return Entry::Unreadable };
             let (bytes, on_the_wire) = (packet.packet_data(), packet.orig_len());
-            // It has no time: it goes with the packet before it.
-            take(Frame { link: *link, bytes, on_the_wire, at: Duration::ZERO })?;
+            Entry::Frame(Frame { link: *link, bytes, on_the_wire, at: None })
         }
-        PcapBlockOwned::NG(_) => {}
+        PcapBlockOwned::NG(Block::Unknown(block)) if block.block_type == OBSOLETE_PACKET => {
+            Entry::Unreadable
+        }
+        PcapBlockOwned::NG(_) => Entry::NoPacket,
     }
-    Ok(())
 }
 
 /// The ticks of a clock in a second: a power of ten, or with the highest bit set of two. The
@@ -137,6 +160,8 @@ struct Sorter<'a> {
     ports: &'a [u16],
     lanes: HashMap<SocketAddr, usize>,
     first: Option<Duration>,
+    /// How long after it the last one was.
+    last: Duration,
     passed: Passed,
 }
 
@@ -153,10 +178,17 @@ impl Sorter<'_> {
                     passed.other_ports += 1;
                     return Ok(());
                 }
-                let next = self.lanes.len();
-                let lane = *self.lanes.entry(to).or_insert(next);
-                let first = *self.first.get_or_insert(frame.at);
-                return corpus.push_at(lane, payload, frame.at.saturating_sub(first));
+                // One without a time goes with the one before it.
+                let after = frame
+                    .at
+                    .map_or(self.last, |at| at.saturating_sub(*self.first.get_or_insert(at)));
+                if after <= LONGEST_CAPTURE {
+                    self.last = after;
+                    let next = self.lanes.len();
+                    let lane = *self.lanes.entry(to).or_insert(next);
+                    return corpus.push_at(lane, payload, after);
+                }
+                &mut passed.damaged
             }
             Packet::Fragment => &mut passed.fragments,
             Packet::Other => &mut passed.other,

@@ -51,10 +51,6 @@ fn pcap(magic: u32, link: u32, big_endian: bool, frames: &[Captured]) -> Vec<u8>
 /// A pcapng file of one section with an interface for each of these links, whose clocks tick
 /// 2^10 times a second.
 fn pcapng(links: &[u16], frames: &[(u32, Captured)]) -> Vec<u8> {
-    let block = |kind: u32, body: &[u8]| {
-        let length = (body.len() as u32 + 12).to_le_bytes();
-        [&kind.to_le_bytes()[..], &length, body, &length].concat()
-    };
     let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
     let mut file = block(0x0a0d_0d0a, &section);
     for link in links {
@@ -62,16 +58,28 @@ fn pcapng(links: &[u16], frames: &[(u32, Captured)]) -> Vec<u8> {
         let body = [&link.to_le_bytes()[..], &[0; 6], &resolution].concat();
         file.extend(block(1, &body));
     }
+    file.extend(packets(frames));
+    file
+}
+
+/// Enhanced packet blocks, with their interfaces.
+fn packets(frames: &[(u32, Captured)]) -> Vec<u8> {
+    let mut blocks = Vec::new();
     for (interface, (frame, on_the_wire, ticks)) in frames {
-        let mut body = Vec::new();
         let words =
             [*interface, (ticks >> 32) as u32, *ticks as u32, frame.len() as u32, *on_the_wire];
-        body.extend(words.map(u32::to_le_bytes).concat());
-        body.extend(frame);
-        body.resize(body.len().next_multiple_of(4), 0);
-        file.extend(block(6, &body));
+        let body = [&words.map(u32::to_le_bytes).concat()[..], frame].concat();
+        blocks.extend(block(6, &body));
     }
-    file
+    blocks
+}
+
+/// A block of a pcapng file.
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut body = body.to_vec();
+    body.resize(body.len().next_multiple_of(4), 0);
+    let length = (body.len() as u32 + 12).to_le_bytes();
+    [&kind.to_le_bytes()[..], &length, &body, &length].concat()
 }
 
 fn read_file(file: &[u8], ports: &[u16]) -> (Corpus, Passed) {
@@ -141,7 +149,7 @@ fn each_interface_of_a_pcapng_has_its_link() {
     ];
     let (corpus, passed) = read_file(&pcapng(&[1, 101], &frames), &[]);
     assert_eq!(payloads(&corpus), [(0, "raw"), (1, "ethernet")]);
-    assert_eq!(passed, Passed::default());
+    assert_eq!(passed, Passed { damaged: 1, ..Passed::default() });
 }
 
 #[test]
@@ -175,6 +183,34 @@ fn what_is_not_sent_is_counted_by_its_reason() {
     );
     let (_, passed) = read_file(&pcap(0xa1b2_c3d4, 147, false, &[whole(vec![0; 40])]), &[]);
     assert_eq!(passed.unknown_links, 1);
+}
+
+#[test]
+fn a_packet_without_a_time_goes_with_the_one_before_it() {
+    let datagram = ip(8125, "a");
+    let simple = [&(datagram.len() as u32).to_le_bytes()[..], &datagram].concat();
+    let timed = |seconds: u64| [(0, (datagram.clone(), 29, seconds << 10))];
+    for (parts, seconds) in [
+        ([block(3, &simple), packets(&timed(2000)), packets(&timed(2003))], [0, 0, 3]),
+        ([packets(&timed(2000)), packets(&timed(2003)), block(3, &simple)], [0, 3, 3]),
+    ] {
+        let (corpus, _) = read_file(&[pcapng(&[101], &[]), parts.concat()].concat(), &[]);
+        assert_eq!(corpus.times(), Some(&seconds.map(Duration::from_secs)[..]));
+    }
+}
+
+#[test]
+fn what_no_clock_can_have_told_is_damaged() {
+    let at = |ticks: u64| (0, (ip(8125, "a"), 29, ticks));
+    let (corpus, passed) = read_file(&pcapng(&[101], &[at(0), at(u64::MAX), at(1 << 10)]), &[]);
+    assert_eq!(corpus.times(), Some(&[0, 1].map(Duration::from_secs)[..]));
+    assert_eq!(passed, Passed { damaged: 1, ..Passed::default() });
+}
+
+#[test]
+fn an_obsolete_packet_is_counted() {
+    let file = [pcapng(&[101], &[]), block(2, &[0; 20])].concat();
+    assert_eq!(read_file(&file, &[]).1, Passed { damaged: 1, ..Passed::default() });
 }
 
 #[test]
