@@ -119,10 +119,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "verify", help_heading = "Pace")]
     pub(crate) warm_up: Option<Duration>,
 
-    /// Where /status.json is: HOST:PORT, unix:PATH or none [default: 127.0.0.1:8126, if it answers]
+    /// Where /status.json is: HOST:PORT, unix:PATH or none [default: 127.0.0.1:8126, if
+    /// it has a listener where is sent to]
     #[arg(long, value_name = "ENDPOINT", value_parser = parse_status, help_heading = "The agent")]
     pub(crate) status: Option<StatusAt>,
-    /// Start the agent with this command line, and stop it afterwards
+    /// Start the agent with this command line, as a shell reads it, and stop it afterwards; one program,
+    /// env NAME=VALUE before it for its environment
     #[arg(long, value_name = "COMMAND", help_heading = "The agent")]
     pub(crate) spawn: Option<String>,
     /// Keep the started agent on these processors: 1 or 0,1
@@ -221,8 +223,11 @@ fn parse_status(text: &str) -> Result<StatusAt, String> {
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
-    parse_count(text.strip_suffix('x').unwrap_or(text))
-        .map_err(|_| format!("{text:?} is no speed; write 2x or 0.5x"))
+    let speed = parse_count(text.strip_suffix('x').unwrap_or(text)).ok();
+    // Slower, and a long capture would take longer than a clock can tell.
+    speed.filter(|speed| (1e-6..=1e6).contains(speed)).ok_or_else(|| {
+        format!("{text:?} is no speed from 0.000001x to 1,000,000x; write 2x or 0.5x")
+    })
 }
 
 fn parse_ramp(text: &str) -> Result<(f64, f64), String> {

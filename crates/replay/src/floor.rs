@@ -8,18 +8,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
-use socket2::{Domain, Socket, Type};
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::cli::parse_duration;
 use crate::error::ReplayError;
+use crate::signals::Signals;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+use socket2::{Domain, Socket, Type};
 use sums::Sums;
 
 const BATCH: usize = 64;
 const LONGEST: usize = 2048;
 
-/// A bare recvmmsg loop of one thread in batches of 64; it ends with SIGINT or SIGTERM and tells
+/// A bare recvmmsg loop of one thread in batches of 64; it ends with SIGINT, SIGTERM or SIGHUP and tells
 /// how much it received.
 ///
 /// Run it beside an agent to see how near the agent comes: `weir-replay FILE --search 0.1%
@@ -70,12 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<(), ReplayError> {
     let receiving = receiving.map_err(failed)?;
     runtime
         .block_on(async {
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let mut terminate = signal(SignalKind::terminate())?;
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            Signals::listen()?.came().await;
             Ok(())
         })
         .map_err(failed)?;
@@ -115,7 +109,8 @@ fn receive(
                 datagram.iovs().for_each(|payload| sums.add_datagram(payload));
             }
         }
-        if received.datagrams - before < BATCH as u64 {
+        // A rest of nothing would be one of the kernel's timer slack.
+        if received.datagrams - before < BATCH as u64 && !rest.is_zero() {
             std::thread::park_timeout(rest);
         }
     }

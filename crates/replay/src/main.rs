@@ -25,6 +25,7 @@ mod floor;
 mod record;
 
 mod error;
+mod signals;
 
 use std::io::{Write, stderr};
 use std::process::ExitCode;

@@ -39,6 +39,10 @@ impl Bar {
         let Some(moment) = moment else { return };
         let at = Duration::from_secs_f64(moment.at);
         let (last, sent_before, received_before) = self.last.get();
+        // The agent did not answer: what it received meanwhile is told with the next answer.
+        if moment.received.is_none() && received_before.is_some() {
+            return;
+        }
         let passed = at.saturating_sub(last).as_secs_f64();
         if passed <= 0.0 {
             return;

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use etherparse::PacketBuilder;
 use socket2::{Domain, Socket, Type};
 use tokio::net::UdpSocket;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::agent::sockets::kernel_drops;
 use crate::cli::parse_duration;
 use crate::error::ReplayError;
+use crate::signals::Signals;
 use crate::text::count;
 
 /// Raw IP: what a socket knows of a packet.
@@ -62,8 +62,7 @@ async fn record(options: &Options, at: SocketAddr) -> Result<(), ReplayError> {
     let unwritable = |source| ReplayError::Output { path: options.file.clone(), source };
     let file = File::create(&options.file).map_err(unwritable)?;
     let mut capture = Capture::begin(BufWriter::new(file)).map_err(unwritable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut signals = Signals::listen().map_err(failed)?;
     let end = options.duration.and_then(|duration| Instant::now().checked_add(duration));
     let _ = writeln!(io::stderr(), "recording what arrives at udp://{at}; Ctrl-C ends it");
     let mut recorded = 0;
@@ -71,7 +70,7 @@ async fn record(options: &Options, at: SocketAddr) -> Result<(), ReplayError> {
     while options.datagrams.is_none_or(|most| recorded < most) {
         let came = tokio::select! {
             came = socket.recv_from(&mut payload) => came,
-            () = over(end, &mut interrupt, &mut terminate) => break,
+            () = over(end, &mut signals) => break,
             () = tokio::time::sleep(FLUSH) => {
                 capture.flush().map_err(unwritable)?;
                 continue;
@@ -103,7 +102,7 @@ fn open(at: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-async fn over(end: Option<Instant>, interrupt: &mut Signal, terminate: &mut Signal) {
+async fn over(end: Option<Instant>, signals: &mut Signals) {
     let at_end = async {
         match end {
             Some(end) => tokio::time::sleep_until(end).await,
@@ -112,8 +111,7 @@ async fn over(end: Option<Instant>, interrupt: &mut Signal, terminate: &mut Sign
     };
     tokio::select! {
         () = at_end => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = signals.came() => {}
     }
 }
 

@@ -39,8 +39,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, ReplayError> {
         .build()
         .map_err(|source| ReplayError::Thread { source })?;
     let report = runtime.block_on(whole_run(options, input, plan))?;
-    report.write(options.json.as_deref(), options.html.as_deref())?;
     let _ = write!(io::stdout(), "{report}");
+    report.write(options.json.as_deref(), options.html.as_deref())?;
     let is_good = report.verdict.as_ref().is_none_or(Verdict::is_good);
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

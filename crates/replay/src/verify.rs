@@ -82,6 +82,13 @@ pub(crate) struct Samples {
     pub(crate) unexplained: u64,
 }
 
+/// The most samples that so many points can have held, by what each series lacks: a point is of one
+/// series, and of any number of its samples.
+fn held_by_points(mut lacking: Vec<u64>, points: u64) -> u64 {
+    lacking.sort_unstable_by(|one, other| other.cmp(one));
+    lacking.iter().take(usize::try_from(points).unwrap_or(usize::MAX)).sum()
+}
+
 /// A kind, or a reason to refuse.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Class {
@@ -156,8 +163,8 @@ impl Verdict {
         let mut verdict = Self::default();
         verdict.judge_datagrams(evidence);
         verdict.judge_refused(evidence);
-        verdict.judge_series(evidence);
-        verdict.judge_losses(evidence);
+        let short = verdict.judge_series(evidence);
+        verdict.judge_losses(evidence, short);
         verdict.judge_points(evidence);
         verdict
     }
@@ -235,7 +242,9 @@ impl Verdict {
         }
     }
 
-    fn judge_series(&mut self, evidence: &Evidence<'_>) {
+    /// Returns what each series lacks at least.
+    fn judge_series(&mut self, evidence: &Evidence<'_>) -> Vec<u64> {
+        let mut short = Vec::new();
         let mut kinds: BTreeMap<Kind, Class> = BTreeMap::new();
         let found = Found::in_what_was_shipped(evidence);
         for (key, expected) in &evidence.expected.series {
@@ -253,7 +262,9 @@ impl Verdict {
                 }
                 Finding::Unchecked => self.series.unchecked += 1,
             }
-            class.lost.add(finding.lost(expected.samples));
+            let lost = finding.lost(expected.samples);
+            class.lost.add(lost);
+            short.extend(Some(lost.least).filter(|least| *least > 0));
             if let Some(text) = finding.text()
                 && self.examples.len() < TOLD
             {
@@ -271,10 +282,11 @@ impl Verdict {
             ..class
         });
         self.classes.splice(0..0, kinds);
+        short
     }
 
     /// Compares what is lacking with what is known to have been lost.
-    fn judge_losses(&mut self, evidence: &Evidence<'_>) {
+    fn judge_losses(&mut self, evidence: &Evidence<'_>, short: Vec<u64>) {
         let expected = evidence.expected;
         let sent = expected.samples + evidence.marks;
         let dropped = self.dropped(evidence, sent);
@@ -298,8 +310,9 @@ impl Verdict {
         self.classes.iter().for_each(|class| lost.add(class.lost));
         // A mark may be among what was dropped; it is in no class.
         lost.most += evidence.marks;
-        if lost.least > known.most && evidence.points_dropped == 0 {
-            let unexplained = lost.least - known.most;
+        let with_points = held_by_points(short, evidence.points_dropped);
+        let unexplained = lost.least.saturating_sub(known.most).saturating_sub(with_points);
+        if unexplained > 0 {
             self.samples.unexplained = unexplained;
             self.say(format!(
                 "{unexplained} samples did not come out, and nothing says where they were lost"

@@ -27,8 +27,9 @@ pub(crate) struct Spawned {
 }
 
 impl Spawned {
-    /// Starts a command line, as a shell reads it, on these processors (none: on any). What it
-    /// writes to its standard error is seen, what to its standard output is not.
+    /// Starts a command line of one program, which takes the shell's place, on these processors
+    /// (none: on any). What it writes to its standard error is seen, what to its standard output is
+    /// not.
     pub(crate) fn start(command: &str, processors: &[usize]) -> Result<Self, ReplayError> {
         let failed = |source| ReplayError::Spawn { command: command.to_owned(), source };
         // A child has its parent's processors; there is no other way without unsafe code.

@@ -17,7 +17,16 @@ pub(crate) struct Status {
     #[serde(default)]
     waiting: u64,
     #[serde(default)]
-    pub(crate) outputs: Vec<Output>,
+    outputs: Vec<Output>,
+    #[serde(default)]
+    restored: Restored,
+}
+
+/// What an agent has of the one before it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Restored {
+    gauges: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -56,9 +65,18 @@ pub(crate) struct Received {
 /// What became of an output's points.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub(crate) struct Output {
+struct Output {
+    name: String,
+    /// `points`, or `lines` of one that relays these.
+    unit: String,
     queued: u64,
-    pub(crate) dropped: BTreeMap<String, u64>,
+    dropped: BTreeMap<String, u64>,
+}
+
+impl Output {
+    fn ships_points(&self) -> bool {
+        self.unit != "lines"
+    }
 }
 
 /// Whose account is looked at.
@@ -101,14 +119,26 @@ impl Status {
         theirs.fold(Account::default(), |sum, source| sum + source.account.clone())
     }
 
-    /// Whether the agent has received anything yet.
+    /// Whether the agent has received nothing yet, and has no gauges' levels of the one before it.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.total.received.datagrams == 0
+        self.total.received.datagrams == 0 && self.restored.gauges == 0
+    }
+
+    /// Whether it tells of a source at each of these ports.
+    pub(crate) fn tells_of(&self, ports: &[u16]) -> bool {
+        ports.iter().all(|port| self.sources.iter().any(|source| source.port == Some(*port)))
     }
 
     /// Whether no point is on its way to an output.
     pub(crate) fn is_settled(&self) -> bool {
-        self.waiting == 0 && self.outputs.iter().all(|output| output.queued == 0)
+        let mut outputs = self.outputs.iter().filter(|output| output.ships_points());
+        self.waiting == 0 && outputs.all(|output| output.queued == 0)
+    }
+
+    /// How many points each output dropped so far, by its name.
+    pub(crate) fn points_dropped(&self) -> BTreeMap<String, u64> {
+        let outputs = self.outputs.iter().filter(|output| output.ships_points());
+        outputs.map(|it| (it.name.clone(), it.dropped.values().sum())).collect()
     }
 }
 
@@ -213,5 +243,31 @@ mod tests {
         });
         assert!(!status.is_fresh());
         assert!(!status.is_settled());
+        assert!(status.tells_of(&[31_000, 8125]));
+        assert!(!status.tells_of(&[8125, 9125]));
+    }
+
+    #[test]
+    fn an_agent_with_gauges_of_the_one_before_it_is_not_fresh() {
+        let status = |gauges: u64| -> Status {
+            let text = format!(
+                r#"{{"boot_id":"1","sources":[],"total":{{}},"restored":{{"gauges":{gauges}}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        assert!(status(0).is_fresh());
+        assert!(!status(1).is_fresh());
+    }
+
+    #[test]
+    fn what_a_relay_drops_and_holds_is_no_point() {
+        let status: Status = serde_json::from_str(
+            r#"{"boot_id":"1","sources":[],"total":{},"outputs":[
+                {"name":"file","unit":"points","queued":0,"dropped":{"queue_full":1,"age":2}},
+                {"name":"relay","unit":"lines","queued":5,"dropped":{"queue_full":7}}]}"#,
+        )
+        .unwrap();
+        assert!(status.is_settled());
+        assert_eq!(status.points_dropped(), [("file".to_owned(), 3)].into());
     }
 }

@@ -91,8 +91,7 @@ async fn round(
         bounds.narrow(&probe, limit);
         probes.push(probe);
     }
-    let is_senders_limit = probes.len() == 1;
-    Ok(Round { highest: bounds.good, is_senders_limit, probes })
+    Ok(Round { highest: bounds.good, is_senders_limit: bounds.is_senders_limit, probes })
 }
 
 async fn try_rate(
@@ -129,6 +128,10 @@ struct Bounds {
     bad: f64,
     /// What is tried first.
     guess: Option<f64>,
+    /// The last rate was not kept up, though nothing was lost.
+    was_late: bool,
+    /// More than the good one could not be sent.
+    is_senders_limit: bool,
 }
 
 impl Bounds {
@@ -136,9 +139,13 @@ impl Bounds {
     fn after(flat_out: &Probe, limit: f64) -> Self {
         let rate = flat_out.lines_per_second;
         if flat_out.loss < limit {
-            return Self { good: rate, bad: rate, guess: None };
+            return Self { is_senders_limit: true, ..Self::between(rate, rate, None) };
         }
-        Self { good: 0.0, bad: rate, guess: Some(rate * (1.0 - flat_out.loss)) }
+        Self::between(0.0, rate, Some(rate * (1.0 - flat_out.loss)))
+    }
+
+    fn between(good: f64, bad: f64, guess: Option<f64>) -> Self {
+        Self { good, bad, guess, was_late: false, is_senders_limit: false }
     }
 
     /// The rate to try; `None` if the bounds are as near as they should be.
@@ -161,11 +168,18 @@ impl Bounds {
         let sent = probe.lines_per_second.min(asked);
         if probe.loss < limit {
             self.good = self.good.max(sent);
-            // Asked for more than the sender can, it would be asked for again and again.
-            if sent < asked * 0.98 {
+            let is_late = sent < asked * 0.98;
+            // Once it may have been a moment in which somebody else had the processor. Twice, it would
+            // be asked for again and again.
+            if is_late && self.was_late {
                 self.bad = self.good;
+                self.is_senders_limit = true;
+            } else if is_late {
+                self.guess = Some(asked);
             }
+            self.was_late = is_late;
         } else {
+            self.was_late = false;
             self.bad = self.bad.min(asked);
             self.good = self.good.min(self.bad);
         }
@@ -221,6 +235,30 @@ mod tests {
     #[test]
     fn a_sender_that_is_slower_than_the_agent_is_the_limit_at_once() {
         assert_eq!(found(2e6, 1e6), (1e6, 1));
+    }
+
+    #[test]
+    fn a_rate_that_was_not_kept_up_once_is_tried_again() {
+        let late = |asked: f64| Probe {
+            lines_per_second: asked * 0.5,
+            loss: 0.0,
+            ..probe(Some(asked), 1e9, 1e9)
+        };
+        let mut bounds = Bounds::after(&probe(None, 400.0, 1000.0), 0.001);
+        let asked = bounds.next(0.01).unwrap();
+        bounds.narrow(&late(asked), 0.001);
+        assert_eq!(bounds.next(0.01), Some(asked));
+        bounds.narrow(&probe(Some(asked), 400.0, 1000.0), 0.001);
+        assert!(bounds.next(0.01).is_none_or(|next| next > asked));
+        assert!(!bounds.is_senders_limit);
+
+        let mut bounds = Bounds::after(&probe(None, 400.0, 1000.0), 0.001);
+        for _ in 0..2 {
+            let asked = bounds.next(0.01).unwrap();
+            bounds.narrow(&late(asked), 0.001);
+        }
+        assert_eq!(bounds.next(0.01), None);
+        assert!(bounds.is_senders_limit);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::containers::Containers;
 use crate::agent::http::Endpoint;
@@ -16,6 +16,7 @@ use crate::cli::{Options, StatusAt};
 use crate::corpus::{Corpus, Passed};
 use crate::error::ReplayError;
 use crate::shipped::Shipped;
+use crate::signals::Signals;
 use crate::wire::Wire;
 
 /// How often something is looked at that nobody tells of.
@@ -47,7 +48,7 @@ pub(crate) struct Session {
     pid: Option<Pid>,
     /// New in each run: what is told apart by it cannot be of another.
     pub(crate) run: String,
-    interrupt: Signal,
+    signals: Signals,
 }
 
 /// What is known of received and lost datagrams at one moment.
@@ -57,7 +58,8 @@ pub(crate) struct Meter {
     kernel_dropped: Option<u64>,
     /// No point is on its way.
     is_settled: bool,
-    points_dropped: u64,
+    /// By the outputs' names.
+    points_dropped: BTreeMap<String, u64>,
     boot_id: String,
 }
 
@@ -67,8 +69,7 @@ impl Session {
         options: &Options,
         input: crate::corpus::Input,
     ) -> Result<Self, ReplayError> {
-        let interrupt =
-            signal(SignalKind::interrupt()).map_err(|source| ReplayError::Thread { source })?;
+        let mut signals = Signals::listen().map_err(|source| ReplayError::Thread { source })?;
         let shared = if options.register { Vec::new() } else { resolve(&options.to)? };
         let mut spawned = match &options.spawn {
             Some(command) => Some(Spawned::start(command, &options.spawn_pin)?),
@@ -83,15 +84,18 @@ impl Session {
             let unless_none = options.status != Some(StatusAt::Nowhere);
             let status = given.clone().or(unless_none.then(|| usual.clone()));
             let ports: Vec<u16> = shared.iter().map(SocketAddr::port).collect();
-            spawned.ready(status.as_ref(), &ports).await?;
+            tokio::select! {
+                ready = spawned.ready(status.as_ref(), &ports) => ready?,
+                () = signals.came() => return Err(ReplayError::Interrupted),
+            }
         }
         let status = match (given, &options.status) {
             (Some(endpoint), _) => {
                 Status::read(&endpoint).await?;
                 Some(endpoint)
             }
-            (None, None) if Status::read(&usual).await.is_ok() => Some(usual),
-            (None, _) => None,
+            (None, None) => usual_status(usual, &shared, options.register).await,
+            (None, Some(_)) => None,
         };
         let run = format!("{:08x}", std::process::id() ^ start_of_run());
         let containers = if options.register {
@@ -105,7 +109,7 @@ impl Session {
             None
         };
         let targets = containers.as_ref().map_or(shared, |it| it.addresses.clone());
-        let is_local = targets.iter().all(|it| it.ip().is_loopback());
+        let is_local = targets.iter().all(is_of_this_machine);
         let ports: Vec<u16> = targets.iter().map(SocketAddr::port).collect();
         let whose = match &containers {
             Some(containers) => Whose::Containers(containers.ids.clone()),
@@ -133,7 +137,7 @@ impl Session {
             spawned,
             pid,
             run,
-            interrupt,
+            signals,
         };
         session.local_ports.sort_unstable();
         session.local_ports.dedup();
@@ -154,9 +158,7 @@ impl Session {
 
     /// Done when the user asks to stop.
     pub(crate) async fn interrupted(&mut self) {
-        if self.interrupt.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
+        self.signals.came().await;
     }
 
     /// Whether the agent is known to have received nothing yet.
@@ -207,7 +209,7 @@ impl Session {
             status: Some(status.account(&self.whose)),
             kernel_dropped,
             is_settled: status.is_settled(),
-            points_dropped: status.outputs.iter().flat_map(|it| it.dropped.values()).sum(),
+            points_dropped: status.points_dropped(),
             boot_id: status.boot_id,
         })
     }
@@ -294,8 +296,13 @@ impl Meter {
         }
     }
 
+    /// Points that an output dropped since: the one that dropped most, as nobody tells here which of
+    /// them shipped what is looked at.
     pub(crate) fn points_dropped_since(&self, before: &Self) -> u64 {
-        self.points_dropped.saturating_sub(before.points_dropped)
+        let since = |(output, dropped): (&String, &u64)| {
+            dropped.saturating_sub(before.points_dropped.get(output).copied().unwrap_or(0))
+        };
+        self.points_dropped.iter().map(since).max().unwrap_or(0)
     }
 
     /// Datagrams that arrived, and those that are known not to; `None` without a status.
@@ -310,6 +317,21 @@ impl Meter {
     }
 }
 
+/// Where a status is that nobody named, if it is the account of who is sent to.
+async fn usual_status(usual: Endpoint, to: &[SocketAddr], registers: bool) -> Option<Endpoint> {
+    let status = Status::read(&usual).await.ok()?;
+    let ports: Vec<u16> = to.iter().map(SocketAddr::port).collect();
+    if registers || (status.tells_of(&ports) && to.iter().all(is_of_this_machine)) {
+        return Some(usual);
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "weir-replay: {usual} is not who is sent to, and its account is left aside; say --status \
+         {usual} if it is"
+    );
+    None
+}
+
 fn resolve(targets: &[String]) -> Result<Vec<SocketAddr>, ReplayError> {
     let resolve = |target: &String| {
         let address = target.strip_prefix("udp:").unwrap_or(target).trim_start_matches('/');
@@ -317,6 +339,11 @@ fn resolve(targets: &[String]) -> Result<Vec<SocketAddr>, ReplayError> {
         resolved.ok_or_else(|| ReplayError::Target { target: target.clone() })
     };
     targets.iter().map(resolve).collect()
+}
+
+/// Whether an address is this machine's: nobody can listen at another.
+fn is_of_this_machine(address: &SocketAddr) -> bool {
+    UdpSocket::bind((address.ip(), 0)).is_ok()
 }
 
 /// A number that differs from run to run.

@@ -289,6 +289,21 @@ fn points_that_an_output_dropped_are_explained_by_it_only() {
 }
 
 #[test]
+fn a_point_that_was_dropped_explains_one_series() {
+    let mut run = Run::whole();
+    run.points_dropped = 1;
+    run.ship(Kind::Counter, Stat::Sum, "hits", &[]);
+    assert!(run.verdict().is_good());
+    run.ship(Kind::Set, Stat::Count, "users", &[]);
+    assert_eq!(
+        run.verdict().unexplained,
+        ["3 samples did not come out, and nothing says where they were lost"]
+    );
+    run.points_dropped = 2;
+    assert!(run.verdict().is_good());
+}
+
+#[test]
 fn a_changed_gauge_begins_where_it_was() {
     let mut corpus = Corpus::new(1 << 20);
     corpus.push(0, b"g:+2|g").unwrap();

@@ -119,19 +119,32 @@ fn the_same_scenario_is_the_same_bytes() {
 }
 
 #[test]
-fn an_interrupt_ends_the_sending_and_the_rest_is_told() {
+fn a_signal_ends_the_sending_and_the_rest_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let lines = file(&directory, "lines.txt", "a:1|c\n");
-    let (socket, to) = listener();
-    let arguments = [&lines, "--to", &to, "--status", "none", "--rate", "100", "--duration", "1h"];
-    let sending = program(&arguments).stdout(Stdio::piped()).spawn().unwrap();
-    let mut sending = Running(sending);
-    received(&socket, 1);
-    let pid = Pid::from_raw(sending.0.id().cast_signed()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    let mut told = BufReader::new(sending.0.stdout.take().unwrap()).lines();
-    assert!(told.next().unwrap().unwrap().starts_with("sent: "));
-    assert!(sending.0.wait().unwrap().success());
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let (socket, to) = listener();
+        let pace = ["--status", "none", "--rate", "100", "--duration", "1h"];
+        let mut sending = program(&[&[&lines, "--to", &to], &pace[..]].concat());
+        let mut sending = Running(sending.stdout(Stdio::piped()).spawn().unwrap());
+        received(&socket, 1);
+        let pid = Pid::from_raw(sending.0.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+        let mut told = BufReader::new(sending.0.stdout.take().unwrap()).lines();
+        assert!(told.next().unwrap().unwrap().starts_with("sent: "));
+        assert!(sending.0.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = file(&directory, "lines.txt", "a:1|c\n");
+    let (_socket, to) = listener();
+    let output = run(&[&lines, "--flat-out", "--to", &to, "--json", "/no/such/it"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("sent: "), "{}", said(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/it"));
 }
 
 #[test]
@@ -226,7 +239,7 @@ fn what_cannot_be_done_is_said_with_exit_status_2() {
         (&[&lines, "--flat-out", "--register", "--status", "none"], "say where with --api"),
         (&[&lines, "--flat-out", "--spawn", "false", "--status", "127.0.0.1:1"], "exit status: 1"),
         (&[&lines, "--flat-out", "--pin", "99999"], "cannot run on processors [99999]"),
-        (&[&lines, "--flat-out", "--json", "/no/such/it", "--to", "127.0.0.1:9"], "/no/such/it"),
+        (&["capture.pcap", "--speed", "1e-300"], "write 2x or 0.5x"),
         (&[&lines, "--verify", "--flat-out"], "--shipped"),
         (&[&lines, "--shipped", "x", "--verify", "--rate", "x"], "write 50000, 50k or 1.5M"),
         (&[], "Usage: weir-replay"),
