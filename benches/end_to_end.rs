@@ -25,12 +25,15 @@ use saved::Saved;
 use serde_json::Value;
 
 const USAGE: &str = "\
-usage: cargo bench -p benches --bench end_to_end -- [SCENARIO ...] [--save MACHINE] [--quick] [--no-search]
-SCENARIO is w1, w2, w3, w4, flush, mixed-flood, quiet-day or node; all of them if none is named.
---save MACHINE keeps the run under benches/runs/DATE-MACHINE: reports, agents' configurations, and in
+usage: cargo bench -p benches --bench end_to_end -- PART ... [--save MACHINE] [--quick] [--no-search]
+PART is w1, w2, w3, w4, flush, mixed-flood, quiet-day, hundred or node, or all of them: all, some two
+hours. --save MACHINE keeps the run under benches/runs/DATE-MACHINE: reports, agents' configurations, and in
 its README.md what was run, on what machine, of which revision, and what came of it. MACHINE is a name
 of letters, digits, `-` and `.`. --quick tries each rate for a second only. --no-search leaves
-out the highest rates: they mean little on a machine that others use as well.";
+out the highest rates: they mean little on a machine that others use as well.
+
+It needs both programs as they are measured: cargo build --release -p agent -p replay. With --test it
+runs the debug ones, all parts for a moment: cargo build -p agent -p replay.";
 
 /// Those whose highest rate is looked for, with the rates of lines at which the cost is measured.
 const SEARCHED: [(&str, &[&str]); 4] =
@@ -43,6 +46,12 @@ const VERIFIED: [(&str, &[&str]); 2] =
 /// Whether a flush of many series costs samples: w3 at this rate of lines, half of what a worker takes,
 /// and beside it w4 at that one, so that each of its million series is told at every flush.
 const FLUSH: (&str, &str, &str) = ("flush", "3M", "100k");
+
+/// Containers that say little: what is spent on waking up.
+const HUNDRED: &str = "hundred";
+
+/// As many as its scenario has.
+const HUNDRED_PORTS: u16 = 100;
 
 /// So many of them while it is looked.
 const FLUSHES: f64 = 2.0;
@@ -71,7 +80,7 @@ fn main() -> ExitCode {
 
 #[derive(Debug, Default)]
 struct Options {
-    scenarios: Vec<String>,
+    parts: Vec<String>,
     /// Word by word.
     asked: Vec<String>,
     machine: Option<String>,
@@ -98,22 +107,22 @@ impl Options {
                 }
                 "--help" => return Err(USAGE.into()),
                 // Or a filter or an option that is meant for the other benches.
-                name => options.scenarios.push(name.to_owned()),
+                name => options.parts.push(name.to_owned()),
             }
         }
         Ok(options)
     }
 
-    /// What was named is another program's.
+    /// Nothing was named, or what was is another bench's.
     fn wants_nothing(&self) -> bool {
         let searched = SEARCHED.iter().map(|(name, _)| *name);
         let verified = VERIFIED.iter().map(|(name, _)| *name);
-        let others = [FLUSH.0, NODE];
+        let others = [FLUSH.0, HUNDRED, NODE];
         !self.is_test && !searched.chain(verified).chain(others).any(|name| self.wants(name))
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.scenarios.is_empty() || self.scenarios.iter().any(|it| it == name)
+        self.parts.iter().any(|it| it == name || it == "all")
     }
 }
 
@@ -160,7 +169,8 @@ impl Bench {
             Err(format!("{} is not there: cargo build{flag} -p agent -p replay", path.display()))
         };
         let (weir, replay) = (program("weir")?, program("weir-replay")?);
-        let saved = options.machine.as_ref().map(|machine| Saved::begin(machine, &options.asked));
+        let begin = |machine: &String| Saved::begin(machine, &options.asked, &[&weir, &replay]);
+        let saved = options.machine.as_ref().map(begin);
         Ok(Self {
             weir,
             replay,
@@ -195,6 +205,9 @@ impl Bench {
                 self.verify(name, pace, "10s")?;
             }
         }
+        if self.options.wants(HUNDRED) {
+            self.hundred(if self.options.is_quick { "10s" } else { "60s" })?;
+        }
         if self.options.wants(NODE) {
             self.node(if self.options.is_quick { "30s" } else { "10m" })?;
         }
@@ -215,6 +228,7 @@ impl Bench {
         }
         let brief = ["--rate", "20k", "--warm-up", "100ms", "--duration", "200ms"];
         self.lost(FLUSH.0, &brief, Some(("w2", "1k")))?;
+        self.hundred("200ms")?;
         self.node("200ms")?;
         self.search("w1")
     }
@@ -265,7 +279,13 @@ impl Bench {
     /// take even if others use it as well; what these do to the caches is in it all the same, and
     /// least in the best.
     fn flood(&self, name: &str) -> Result<()> {
-        let [mut floors, mut adding, mut agents, mut workers] = <[Costs; 4]>::default();
+        // Flooded, a worker is not expected to rest at all; where lines are fewest it is shown.
+        let settings: &[(&str, &str)] = match name {
+            "w1" => &[("weir", ""), ("weir, max_rest 0", "max_rest = \"0s\"\n")],
+            _ => &[("weir", "")],
+        };
+        let [mut floors, mut adding] = <[Costs; 2]>::default();
+        let mut agents: Vec<[Costs; 2]> = settings.iter().map(|_| Default::default()).collect();
         for round in 1..=if self.options.is_quick { 1 } else { 5 } {
             for (which, how, costs) in
                 [("floor", "", &mut floors), ("adding floor", " --add", &mut adding)]
@@ -275,23 +295,29 @@ impl Bench {
                 let which = format!("flood {which} {round}");
                 costs.0.push(self.flooded(name, &which, port, &floor, "none")?.whole);
             }
-            let which = format!("flood {round}");
-            let Agent { port, command, http, .. } = self.agent(name, &which, "")?;
-            let flooded = self.flooded(name, &which, port, &command, &http)?;
-            agents.0.push(flooded.whole);
-            workers.0.push(flooded.worker);
+            for ((which, top), [whole, worker]) in settings.iter().zip(&mut agents) {
+                let which = format!("flood {which} {round}");
+                let Agent { port, command, http, .. } = self.agent(name, &which, top)?;
+                let flooded = self.flooded(name, &which, port, &command, &http)?;
+                whole.0.push(flooded.whole);
+                worker.0.push(flooded.worker);
+            }
         }
-        for (which, of) in [("median", Costs::median as fn(&Costs) -> f64), ("best", Costs::best)] {
-            let [floor, adding, agent, worker] =
-                [of(&floors), of(&adding), of(&agents), of(&workers)];
-            self.say(&format!(
-                "{name}: flooded, {which}: floor {floor:.3}, adding up {adding:.3}, weir \
-                 {agent:.3}, its worker {worker:.3} CPU s a million lines; the worker takes {:.2} \
-                 million lines/s of a processor: {:.0} % of the floor, {:.0} % of adding up",
-                1.0 / worker,
-                100.0 * floor / worker,
-                100.0 * adding / worker
-            ))?;
+        for ((which, _), [whole, worker]) in settings.iter().zip(&agents) {
+            for (what, of) in
+                [("median", Costs::median as fn(&Costs) -> f64), ("best", Costs::best)]
+            {
+                let [floor, adding, whole, worker] =
+                    [of(&floors), of(&adding), of(whole), of(worker)];
+                self.say(&format!(
+                    "{name}: {which} flooded, {what}: floor {floor:.3}, adding up {adding:.3}, weir \
+                     {whole:.3}, its worker {worker:.3} CPU s a million lines; the worker takes \
+                     {:.2} million lines/s of a processor: {:.0} % of the floor, {:.0} % of adding up",
+                    1.0 / worker,
+                    100.0 * floor / worker,
+                    100.0 * adding / worker
+                ))?;
+            }
         }
         Ok(())
     }
@@ -412,6 +438,28 @@ impl Bench {
         sender.wait().map(drop)
     }
 
+    /// What the agent takes of a processor where a hundred containers send a datagram now and then,
+    /// beside a loop that receives at as many ports and rests as long.
+    fn hundred(&self, duration: &str) -> Result<()> {
+        let port = free_ports(HUNDRED_PORTS)?;
+        let ports = HUNDRED_PORTS;
+        let floor =
+            format!("{} floor --rest 2ms --ports {ports} --port {port}", self.replay.display());
+        let to: Vec<String> = (port..port + ports).map(|it| format!("127.0.0.1:{it}")).collect();
+        let mut arguments = vec!["--status", "none", "--duration", duration];
+        arguments.extend(to.iter().skip(1).flat_map(|to| ["--to", to]));
+        let floor = self.replay(HUNDRED, "floor", &arguments, port, &floor)?;
+        let agent = self.agent(HUNDRED, "cost", "")?;
+        let arguments = ["--status", &agent.http, "--register", "--duration", duration];
+        let report = self.replay(HUNDRED, "cost", &arguments, agent.port, &agent.command)?;
+        self.say(&format!(
+            "{HUNDRED}: {:.2} % of a core, {:.2} % a loop that receives and rests; {} lost",
+            of_cost(&report, "cpu_share")? * 100.0,
+            of_cost(&floor, "cpu_share")? * 100.0,
+            report["loss"]["datagrams"]
+        ))
+    }
+
     /// What the agent takes of an ordinary node.
     fn node(&self, duration: &str) -> Result<()> {
         let mesos = Mesos::bind()?;
@@ -466,8 +514,7 @@ impl Bench {
         let file = directory.join("weir.toml");
         fs::write(&file, &config)?;
         if let Some(saved) = &self.saved {
-            let file = saved.directory.join(report(name, which) + ".toml");
-            fs::write(file, self.without_places(&config))?;
+            fs::write(saved.file(&(report(name, which) + ".toml")), self.without_places(&config))?;
         }
         let command = format!("{} run --config {}", self.weir.display(), file.display());
         Ok(Agent { port, http, command, points, containers })
@@ -483,10 +530,15 @@ impl Bench {
         spawn: &str,
     ) -> Result<Value> {
         let scenario = self.scenarios.join(format!("{name}.toml"));
-        let runs = self.saved.as_ref().map_or(self.directory.path(), |it| &it.directory);
-        let report = report(name, which);
-        let (json, html) =
-            (runs.join(format!("{report}.json")), runs.join(format!("{report}.html")));
+        let file = |end: &str| {
+            let name = report(name, which) + end;
+            self.saved
+                .as_ref()
+                .map_or_else(|| self.directory.path().join(&name), |it| it.file(&name))
+        };
+        let (json, html) = (file(".json"), file(".html"));
+        // A round's number ends its name. The pages of further rounds look like the first one's.
+        let is_drawn = !which.ends_with(|end| ('2'..='9').contains(&end));
         let mut command = Command::new(&self.replay);
         command.arg(scenario).args(arguments).args(["--spawn", spawn, "--quiet"]);
         if !arguments.contains(&"--register") {
@@ -495,7 +547,10 @@ impl Bench {
         if self.pins {
             command.args(["--pin", "0", "--spawn-pin", "1"]);
         }
-        command.arg("--json").arg(&json).arg("--html").arg(&html).stdin(Stdio::null());
+        command.arg("--json").arg(&json).stdin(Stdio::null());
+        if is_drawn {
+            command.arg("--html").arg(&html);
+        }
         let output = command.output()?;
         if !output.status.success() {
             let told = [&output.stdout[..], &output.stderr].concat();
@@ -504,7 +559,7 @@ impl Bench {
         }
         let read = serde_json::from_slice(&fs::read(&json)?)?;
         if self.saved.is_some() {
-            for file in [json, html] {
+            for file in [json, html].into_iter().filter(|file| file.exists()) {
                 fs::write(&file, self.without_places(&fs::read_to_string(&file)?))?;
             }
         }
@@ -577,17 +632,24 @@ struct Agent {
     containers: PathBuf,
 }
 
-/// A port that is free for both protocols, below those that the kernel gives away: nobody else
-/// comes by it between now and when it is bound.
 fn free_port() -> Result<u16> {
+    free_ports(1)
+}
+
+/// The first of so many ports that are free for both protocols, below those that the kernel gives
+/// away: nobody else comes by them between now and when they are bound.
+fn free_ports(count: u16) -> Result<u16> {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    for _ in 0..10_000 {
-        let next = u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
-        let port = 20_000 + (process::id().wrapping_mul(31).wrapping_add(next) % 10_000) as u16;
+    let is_free = |port: u16| {
         let at = ("127.0.0.1", port);
-        if UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok() {
+        UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok()
+    };
+    for _ in 0..10_000 {
+        let next = u32::from(TAKEN.fetch_add(count, Ordering::Relaxed));
+        let port = 20_000 + (process::id().wrapping_mul(31).wrapping_add(next) % 10_000) as u16;
+        if (port..port + count).all(is_free) {
             return Ok(port);
         }
     }
-    Err("no port from 20000 to 29999 is free".into())
+    Err("there are not enough ports from 20000 on that are free".into())
 }

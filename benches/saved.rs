@@ -1,6 +1,7 @@
 //! A run that is worth quoting: what was run, where, of which revision, and what came of it.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,26 +13,42 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(crate) struct Saved {
     pub(crate) directory: PathBuf,
+    /// Which run of the directory it is: the first, the second...
+    number: usize,
 }
 
 impl Saved {
-    /// Adds to the run of today on this machine, or begins it.
-    pub(crate) fn begin(machine: &str, arguments: &[String]) -> Result<Self, Box<dyn Error>> {
+    /// Adds to the runs of today on this machine, or begins them.
+    pub(crate) fn begin(
+        machine: &str,
+        arguments: &[String],
+        programs: &[&Path],
+    ) -> Result<Self, Box<dyn Error>> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let date = now.split('T').next().unwrap_or_default();
         let runs = Path::new(env!("CARGO_MANIFEST_DIR")).join("runs");
-        let saved = Self { directory: runs.join(format!("{date}-{machine}")) };
+        let mut saved = Self { directory: runs.join(format!("{date}-{machine}")), number: 1 };
         fs::create_dir_all(&saved.directory)?;
-        if !saved.readme().exists() {
-            saved.write(&format!("# {date}, {machine}\n\n{}", describe()))?;
+        match fs::read_to_string(saved.readme()) {
+            Ok(told) => saved.number += told.lines().filter(|line| line.starts_with("## ")).count(),
+            Err(_) => saved.write(&format!("# {date}, {machine}\n\n{}", describe()))?,
         }
         let arguments = arguments.join(" ");
         saved.write(&format!(
             "\n## {now}\n\n    cargo bench -p benches --bench end_to_end -- {arguments}\n\n\
-             Revision: {}.\n\n",
-            revision()
+             Revision: {}. Programs: {}.\n\n",
+            revision(),
+            programs.iter().map(|it| told(it, &["--version"])).collect::<Vec<_>>().join(", ")
         ))?;
         Ok(saved)
+    }
+
+    /// A file of this run; none of another run has its name.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        match self.number {
+            1 => self.directory.join(name),
+            number => self.directory.join(format!("{number}-{name}")),
+        }
     }
 
     /// Appends to its README.md.
@@ -78,7 +95,7 @@ fn revision() -> String {
 }
 
 /// What a program says, if it is there; empty if not.
-fn told(program: &str, arguments: &[&str]) -> String {
+fn told(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let told = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     told.unwrap_or_default().trim().to_owned()

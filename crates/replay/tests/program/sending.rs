@@ -205,6 +205,31 @@ fn the_floor_takes_what_came_while_it_rested_at_once() {
     assert!((1..10).contains(&batches), "{told}");
 }
 
+#[test]
+fn the_floor_receives_at_many_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = file(
+        &directory,
+        "it.toml",
+        "about = \"a\"\nseed = 7\nseries = 20\ncontainers = 3\nkinds = { c = 1 }\nchoice = \"each\"\n\
+         datagram = { lines = 1, bytes = 1432 }\n",
+    );
+    // Below those that the kernel gives away, so that no other test comes by them.
+    let mut three = (20_000 + std::process::id() as u16 % 3_000 * 3..).step_by(3);
+    let are_free =
+        |first: &u16| (0..3).all(|nth| UdpSocket::bind(("127.0.0.1", first + nth)).is_ok());
+    let first = three.find(are_free).unwrap();
+    let told = path_of(&directory.path().join("told"));
+    let program = env!("CARGO_BIN_EXE_weir-replay");
+    let floor = format!("{program} floor --ports 3 --port {first} > {told}");
+    let to: Vec<_> = (first..first + 3).map(|port| format!("127.0.0.1:{port}")).collect();
+    let mut arguments = vec![&*scenario, "--status", "none", "--spawn", &floor, "--rate", "100"];
+    arguments.extend(to.iter().flat_map(|to| ["--to", to]));
+    let output = run(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(std::fs::read_to_string(told).unwrap().starts_with("20 datagrams, "));
+}
+
 // What a floor tells of lines that are sent to it one by one, so many a second.
 fn floor(options: &str, lines: &str, rate: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
