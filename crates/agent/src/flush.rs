@@ -1,6 +1,7 @@
 //! The flush thread: at each flush it takes the workers' intervals, merges them, joins who said
 //! it, and offers the batches to the outputs.
 
+mod messages;
 mod waiting;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use crate::ends::{End, Ends, Now};
 use crate::handover::{self, StateFile};
 use crate::watchdog::Beat;
 use crate::worker::{self, Request, SourceNotes};
+use messages::Messages;
 use waiting::{Waiting, WaitingBatch};
 
 /// What the flush thread is told.
@@ -104,7 +106,7 @@ impl Thread {
             ends: Ends::new(flush.settings.interval, now),
             patience: patience(flush.settings.interval),
             spare: Vec::new(),
-            messages,
+            messages: Messages::new(messages),
             is_stopping: false,
             keeper: flush.keeper,
             state: flush.state,
@@ -152,7 +154,7 @@ struct Running {
     way_out: WayOut,
     // Intervals that were merged and emptied, for the next swap.
     spare: Vec<Interval>,
-    messages: Receiver<Message>,
+    messages: Messages,
     is_stopping: bool,
     keeper: handover::Tell,
     state: StateFile,
@@ -165,7 +167,7 @@ impl Running {
         while !self.is_stopping {
             match self.ends.wait(Now::read()) {
                 None => self.flush(Ends::regular),
-                Some(wait) => match self.messages.recv_timeout(wait) {
+                Some(wait) => match self.messages.next(wait) {
                     Ok(message) => self.hear(message),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => self.is_stopping = true,
@@ -215,18 +217,17 @@ impl Running {
         let end = end(&mut self.ends, Now::read());
         // A source that ended before its worker was swapped ends here before the merge too.
         // Taken before any is heard: a stream sends its next when it is.
-        let messages: Vec<_> = self.messages.try_iter().collect();
-        for message in messages {
+        for message in self.messages.all() {
             self.hear(message);
         }
         // What has waited since the last flush goes now, with what is known.
         self.release_waiting();
         let since_start = end.at.duration_since(self.started);
-        let Self { merge, waiting, way_out, .. } = self;
+        let Self { merge, waiting, way_out, messages, .. } = self;
         let merged = merge.merge(intervals, since_start, &mut |source, datapoints| {
             let batch = WaitingBatch { source: source.clone(), end, datapoints };
             if let Some(batch) = waiting.take_in(batch, &way_out.contexts) {
-                way_out.offer(batch);
+                way_out.offer(batch, messages);
             }
         });
         self.spare = merged.intervals;
@@ -269,10 +270,11 @@ impl Running {
         let end = self.ends.of_one_source(Now::read());
         let ended = self.merge.end(part, end.at.duration_since(self.started));
         for waited in self.waiting.of(&ended.source) {
-            self.way_out.offer(waited);
+            self.way_out.offer(waited, &mut self.messages);
         }
         let source = ended.source.clone();
-        self.way_out.offer(WaitingBatch { source, end, datapoints: ended.datapoints });
+        let last = WaitingBatch { source, end, datapoints: ended.datapoints };
+        self.way_out.offer(last, &mut self.messages);
         if let Some(latest) = &self.way_out.latest {
             latest.source_ended(&ended.source);
         }
@@ -286,14 +288,14 @@ impl Running {
         for Measured { source, datapoints } in all {
             let batch = WaitingBatch { source, end, datapoints };
             if let Some(batch) = self.waiting.take_in(batch, &self.way_out.contexts) {
-                self.way_out.offer(batch);
+                self.way_out.offer(batch, &mut self.messages);
             }
         }
     }
 
     fn release_waiting(&mut self) {
         for waited in self.waiting.all() {
-            self.way_out.offer(waited);
+            self.way_out.offer(waited, &mut self.messages);
         }
         self.note_clashes();
     }
@@ -316,7 +318,7 @@ impl Running {
 }
 
 /// How long one flush may wait for encoders: so that the next begins in time, and well within what a
-/// watchdog bears.
+/// watchdog bears without an answer.
 fn patience(interval: Duration) -> Duration {
     Duration::from_secs(10).min(interval * 3 / 4)
 }
@@ -334,8 +336,9 @@ struct WayOut {
 
 impl WayOut {
     /// Joins who said it, numbers the points, and hands the batch out; pauses first, if workers are
-    /// behind.
-    fn offer(&mut self, batch: WaitingBatch) {
+    /// behind. The watchdog is answered: a flush that goes on is not stuck, however long it takes.
+    fn offer(&mut self, batch: WaitingBatch, messages: &mut Messages) {
+        messages.answer_watchdog();
         let WaitingBatch { source, end, datapoints } = batch;
         if datapoints.is_empty() {
             return;
@@ -362,5 +365,50 @@ impl WayOut {
             latest.take_in(&batch);
         }
         self.outputs.offer(&batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use metric::{Datapoint, Kind, Origin, ReadAs, SeriesKey, Value};
+    use tokio::runtime::Handle;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flush_answers_the_watchdog_with_each_batch_and_hears_the_rest_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let outputs = Outputs::start(vec![], dir.path(), "0123456789abcdef", &Handle::current());
+        let mut way_out = WayOut {
+            contexts: Contexts::new(enrich::Config::default()).unwrap().0,
+            outputs: Arc::new(outputs.unwrap()),
+            latest: None,
+            quantiles: Arc::default(),
+            next_seq: 0,
+            clashes: HashMap::new(),
+        };
+        let source = Source::new(Origin::Listener { listener: "l".into() }, ReadAs::default());
+        let end = Ends::new(Duration::from_secs(10), Now::read()).moment(Now::read());
+        let gauge = || Datapoint {
+            key: SeriesKey::new(Kind::Gauge, "g", &[]),
+            timestamp: None,
+            value: Value::Gauge(1.0),
+        };
+        let (tell, coming) = mpsc::channel();
+        let mut messages = Messages::new(coming);
+        let passed = Arc::new(AtomicUsize::new(0));
+        tell.send(Message::Measured { all: vec![], done: None }).unwrap();
+        for batches in 1..=3 {
+            tell.send(Message::Beat(Beat::of(&passed))).unwrap();
+            let batch = WaitingBatch { source: source.clone(), end, datapoints: vec![gauge()] };
+            way_out.offer(batch, &mut messages);
+            assert_eq!(passed.load(Ordering::Relaxed), batches);
+        }
+        tell.send(Message::Stop).unwrap();
+        let mut heard = || messages.next(Duration::ZERO);
+        assert!(matches!(heard(), Ok(Message::Measured { .. })));
+        assert!(matches!(heard(), Ok(Message::Stop)));
     }
 }

@@ -18,6 +18,11 @@ pub(crate) type Ask = Box<dyn Fn(Beat) + Send + Sync>;
 pub(crate) struct Beat(Arc<AtomicUsize>);
 
 impl Beat {
+    /// One that is counted there when it is passed.
+    pub(crate) fn of(passed: &Arc<AtomicUsize>) -> Self {
+        Self(Arc::clone(passed))
+    }
+
     /// Says so.
     pub(crate) fn pass(self) {
         // Relaxed: nothing else is told by it.
@@ -35,7 +40,7 @@ impl Round {
     fn ask(all: &[Ask]) -> Self {
         let passed = Arc::new(AtomicUsize::new(0));
         for ask in all {
-            ask(Beat(Arc::clone(&passed)));
+            ask(Beat::of(&passed));
         }
         Self { passed, asked: all.len() }
     }
