@@ -188,7 +188,7 @@ impl Pipeline {
         self.keeper.stop(flushed, deadline).await;
         settle(self.store, deadline).await;
         drop(self.messages);
-        self.workers.end().await;
+        self.workers.end(deadline).await;
     }
 
     /// Every loop that is to be passed again and again.

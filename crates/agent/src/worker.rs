@@ -138,13 +138,14 @@ impl Pool {
         }
     }
 
-    /// Ends the threads; their sockets are closed.
-    pub(crate) async fn end(self) {
+    /// Ends the threads, and waits for that until the deadline; their sockets are closed.
+    pub(crate) async fn end(self, deadline: Instant) {
         let (handles, threads): (Vec<_>, Vec<_>) = self.workers.into_iter().unzip();
         drop(handles);
-        // The last handles go with whoever else had some.
+        // The last handles go with whoever else had some, and who is stuck keeps them.
         let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-        let _ = tokio::task::spawn_blocking(join).await;
+        let join = tokio::task::spawn_blocking(join);
+        let _ = tokio::time::timeout_at(deadline.into(), join).await;
     }
 }
 

@@ -113,6 +113,20 @@ fn a_stop_is_over_within_the_grace_period_though_a_peer_is_stuck() {
 }
 
 #[test]
+fn a_stop_is_over_within_the_grace_period_though_the_disk_is_stuck() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = Start::in_dir(&dir).config("shutdown_grace = \"3s\"\n").start();
+    // Whoever opens it to write waits for a reader, who never comes.
+    let state = dir.path().join("data/state.new");
+    assert!(run(Command::new("mkfifo").arg(&state)).status.success());
+    agent.send("a:1|c");
+    agent.received(1);
+    assert_eq!(agent.stop().sum("a", "sum"), 1.0);
+    let log = fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("are not saved in time"), "{log}");
+}
+
+#[test]
 fn datagrams_sent_before_the_stop_are_in_the_last_flush() {
     let dir = tempfile::tempdir().unwrap();
     let agent = Start::in_dir(&dir).config("flush_interval = \"1h\"\n").start();
