@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,7 @@ pub(crate) struct Lanes {
 pub(crate) struct Taken {
     pub(crate) payload: Payload,
     number: u64,
+    came: Instant,
 }
 
 /// The most bytes of payloads in memory only.
@@ -235,7 +236,7 @@ impl Lanes {
 
     /// Takes back, into the backlog, what could not be sent; drops it if it has no place any more.
     pub(crate) fn put_back(&self, taken: Taken) {
-        let Taken { payload, number } = taken;
+        let Taken { payload, number, came } = taken;
         let mut state = lock(&self.state);
         if state.abandoned {
             return;
@@ -250,8 +251,9 @@ impl Lanes {
             Spot::Memory => {
                 state.unsaved_bytes += payload.bytes.len();
                 let at = state.backlog.partition_point(|entry| entry.number < number);
-                let entry = Entry { number, ..state.entry(payload, None) };
+                let entry = Entry { number, came, ..state.entry(payload, None) };
                 state.backlog.insert(at, entry);
+                lost = self.shrink(&mut state);
             }
         }
         drop(state);

@@ -103,10 +103,10 @@ impl State {
     }
 
     pub(super) fn hand_out(&mut self, entry: Entry) -> Taken {
-        let Entry { payload, number, place, .. } = entry;
+        let Entry { payload, number, came, place, .. } = entry;
         let spot = place.map_or(Spot::Memory, |place| Spot::Disk(place, payload.points));
         self.taken.insert(number, spot);
-        Taken { payload, number }
+        Taken { payload, number, came }
     }
 
     /// Whether payloads go from memory: there is no disk, or it does not work now.

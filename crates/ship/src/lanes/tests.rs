@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use super::*;
 use crate::disk::{Gone, Place, Stock};
 
@@ -133,6 +131,21 @@ fn what_is_too_old_goes_at_the_end_of_a_flush() {
     lanes.end_flush();
     assert_eq!(dropped(&account, DropReason::QueueAge), 3);
     assert_eq!(account.ledger().queued, 0);
+}
+
+#[test]
+fn attempts_that_fail_make_a_payload_no_younger() {
+    let (account, lanes) = lanes(1 << 20, false);
+    lanes.push(payload(1));
+    lanes.push(payload(2));
+    let came = Instant::now().checked_sub(AGE).unwrap();
+    lock(&lanes.state).live[0].came = came;
+    let old = lanes.take_live().unwrap();
+    lanes.put_back(old);
+    assert_eq!(dropped(&account, DropReason::QueueAge), 1);
+    let young = lanes.take_live().unwrap();
+    lanes.put_back(young);
+    assert_eq!(points(lanes.take_backlog()), Some(2));
 }
 
 #[test]
