@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::lanes::{Lanes, Pace, Taken};
@@ -70,10 +71,10 @@ impl TcpSink {
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
-        let connecting = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = timeout(self.retry.timeout, connecting).await.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, "no answer to the attempt to connect")
-        })??;
+        let until = Instant::now() + self.retry.timeout;
+        let looked_up = timeout_at(until, lookup_host((self.host.as_str(), self.port))).await;
+        let addresses = looked_up.map_err(|_| late("no answer to the look-up of the name"))??;
+        let stream = connect_to_one(&addresses.collect::<Vec<_>>(), until).await?;
         // A peer that vanished without a word is found within minutes, whether we write or not.
         sockopt::set_socket_keepalive(&stream, true)?;
         sockopt::set_tcp_keepidle(&stream, Duration::from_mins(1))?;
@@ -85,6 +86,25 @@ impl TcpSink {
         stream.set_nodelay(true)?;
         Ok(stream)
     }
+}
+
+/// Tries one address after the other, each for its share of the time that is left: one that says
+/// nothing does not keep from the next.
+async fn connect_to_one(addresses: &[SocketAddr], until: Instant) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let share = until.saturating_duration_since(Instant::now()) / left;
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = late("no answer to the attempt to connect"),
+        }
+    }
+    Err(failed)
+}
+
+fn late(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 /// A connection on which the peer has taken nothing for so long is given up.

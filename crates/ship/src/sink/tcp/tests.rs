@@ -189,6 +189,27 @@ async fn a_closed_queue_ends_an_attempt_to_connect_that_has_nothing_to_carry() {
     within(sink.running).await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_address_that_says_nothing_does_not_keep_from_the_next() {
+    // It takes one connection, and drops what else comes while that is not accepted.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let silent = silent.listen(0).unwrap();
+    let _taken = TcpStream::connect(silent.local_addr().unwrap()).await.unwrap();
+    let (listener, _) = listen().await;
+    let addresses = [silent.local_addr().unwrap(), listener.local_addr().unwrap()];
+
+    let within = Duration::from_secs(30);
+    let begun = Instant::now();
+    let stream = connect_to_one(&addresses, begun + within).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
+    let half = within / 2;
+    assert!((half..within).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+
+    let error = connect_to_one(&addresses[..1], Instant::now() + within).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
 /// Closes a connection so that the other side is told of a reset.
 fn reset(peer: TcpStream) {
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
