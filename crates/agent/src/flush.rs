@@ -185,7 +185,7 @@ impl Running {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Ended(part) => {
-                self.end_source(*part);
+                self.end_source(*part, self.ends.of_one_source(Now::read()));
                 self.way_out.outputs.end_flush();
             }
             Message::Measured { all, done } => {
@@ -214,11 +214,18 @@ impl Running {
         let began_ms = Now::read().wall_ms;
         self.way_out.outputs.be_patient(self.patience);
         let intervals = self.swap();
-        let end = end(&mut self.ends, Now::read());
-        // A source that ended before its worker was swapped ends here before the merge too.
+        let now = Now::read();
+        let end = end(&mut self.ends, now);
+        // A source that ended before its worker was swapped ends here before the merge too, and its
+        // share is of the interval that just ended.
+        let of_ended = End { interval_ms: end.interval_ms, ..self.ends.of_one_source(now) };
         // Taken before any is heard: a stream sends its next when it is.
         for message in self.messages.all() {
-            self.hear(message);
+            if let Message::Ended(part) = message {
+                self.end_source(*part, of_ended);
+            } else {
+                self.hear(message);
+            }
         }
         // What has waited since the last flush goes now, with what is known.
         self.release_waiting();
@@ -266,8 +273,7 @@ impl Running {
         intervals
     }
 
-    fn end_source(&mut self, part: Part) {
-        let end = self.ends.of_one_source(Now::read());
+    fn end_source(&mut self, part: Part, end: End) {
         let ended = self.merge.end(part, end.at.duration_since(self.started));
         for waited in self.waiting.of(&ended.source) {
             self.way_out.offer(waited, &mut self.messages);
@@ -370,26 +376,41 @@ impl WayOut {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use metric::{Datapoint, Kind, Origin, ReadAs, SeriesKey, Value};
+    use aggregate::{FlushConfig, Limits, Shard, ShardConfig};
+    use metric::{Datapoint, Kind, Origin, ReadAs, Sample, SeriesKey, Value, Values};
+    use ship::OutputConfig;
+    use ship::read::Reader;
     use tokio::runtime::Handle;
 
     use super::*;
+    use crate::handover::Handover;
 
-    #[tokio::test]
-    async fn a_flush_answers_the_watchdog_with_each_batch_and_hears_the_rest_later() {
-        let dir = tempfile::tempdir().unwrap();
-        let outputs = Outputs::start(vec![], dir.path(), "0123456789abcdef", &Handle::current());
-        let mut way_out = WayOut {
+    fn source() -> Arc<Source> {
+        Source::new(Origin::Listener { listener: "l".into() }, ReadAs::default())
+    }
+
+    /// To these outputs, from within a runtime.
+    fn way_out(outputs: &[&str], queues: &Path) -> WayOut {
+        let configs = outputs.iter().map(|url| OutputConfig::new(url.parse().unwrap())).collect();
+        let outputs = Outputs::start(configs, queues, "0123456789abcdef", &Handle::current());
+        WayOut {
             contexts: Contexts::new(enrich::Config::default()).unwrap().0,
             outputs: Arc::new(outputs.unwrap()),
             latest: None,
             quantiles: Arc::default(),
             next_seq: 0,
             clashes: HashMap::new(),
-        };
-        let source = Source::new(Origin::Listener { listener: "l".into() }, ReadAs::default());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flush_answers_the_watchdog_with_each_batch_and_hears_the_rest_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut way_out = way_out(&[], dir.path());
         let end = Ends::new(Duration::from_secs(10), Now::read()).moment(Now::read());
         let gauge = || Datapoint {
             key: SeriesKey::new(Kind::Gauge, "g", &[]),
@@ -402,7 +423,7 @@ mod tests {
         tell.send(Message::Measured { all: vec![], done: None }).unwrap();
         for batches in 1..=3 {
             tell.send(Message::Beat(Beat::of(&passed))).unwrap();
-            let batch = WaitingBatch { source: source.clone(), end, datapoints: vec![gauge()] };
+            let batch = WaitingBatch { source: source(), end, datapoints: vec![gauge()] };
             way_out.offer(batch, &mut messages);
             assert_eq!(passed.load(Ordering::Relaxed), batches);
         }
@@ -410,5 +431,60 @@ mod tests {
         let mut heard = || messages.next(Duration::ZERO);
         assert!(matches!(heard(), Ok(Message::Measured { .. })));
         assert!(matches!(heard(), Ok(Message::Stop)));
+    }
+
+    #[tokio::test]
+    async fn what_a_source_that_ended_right_before_a_flush_said_is_of_the_whole_interval() {
+        let dir = tempfile::tempdir().unwrap();
+        let points = dir.path().join("points");
+        let way_out = way_out(&[&format!("file:{}", points.display())], dir.path());
+        let outputs = way_out.outputs.clone();
+        let interval = Duration::from_secs(5);
+        let now = Now::read();
+        let began = Now {
+            wall_ms: now.wall_ms - interval.as_millis() as i64,
+            at: now.at.checked_sub(interval).unwrap(),
+        };
+        let (ended, messages) = mpsc::channel();
+        let mut running = Running {
+            workers: Vec::new(),
+            merge: aggregate::Flush::new(FlushConfig::default()),
+            started: began.at,
+            ends: Ends::new(Duration::from_hours(1), began),
+            patience: Duration::ZERO,
+            waiting: Waiting::new(0, Arc::default()),
+            way_out,
+            spare: Vec::new(),
+            messages: Messages::new(messages),
+            is_stopping: false,
+            keeper: handover::Tell::default(),
+            state: Handover::take_up(dir.path(), now).state_file(),
+            complete_ms: 0,
+        };
+        let mut shard = Shard::new(ShardConfig::default());
+        let opened = shard.open_source(source(), Limits::default());
+        let sample = Sample {
+            name: "c",
+            kind: Kind::Counter,
+            values: Values::Numbers(&[3.0]),
+            relative: false,
+            rate: 1.0,
+            tags: &[],
+            timestamp: None,
+            container_id: None,
+        };
+        shard.record(opened, &sample, None);
+        let part = shard.close_source(opened).unwrap();
+        ended.send(Message::Ended(Box::new(part))).unwrap();
+
+        running.flush(Ends::last);
+        outputs.stop(Duration::from_mins(1));
+        let file = fs::read_dir(&points).unwrap().next().unwrap().unwrap().path();
+        let mut reader = Reader::open(File::open(file).unwrap()).unwrap();
+        let point = reader.next_block().unwrap().unwrap().next().unwrap().unwrap();
+        let point: serde_json::Value = serde_json::from_str(&point).unwrap();
+        assert_eq!((&point["name"], &point["value"]), (&"c".into(), &3.0.into()));
+        let interval_ms = interval.as_millis() as i64;
+        assert!(point["interval_ms"].as_i64().unwrap() >= interval_ms, "{point}");
     }
 }

@@ -59,7 +59,7 @@ enum Stop {
 }
 
 /// How the keeper is told of flushes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tell(Arc<Shared>);
 
 impl Tell {
