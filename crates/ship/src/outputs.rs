@@ -36,7 +36,7 @@ const INBOX_POINTS: u64 = 200_000;
 /// The most bytes of payloads that wait for a file, whatever its `queue_bytes`.
 const QUEUE_BYTES: u64 = 256 << 20;
 
-/// How long the encoders may hold up whoever offers, all together, before he says otherwise.
+/// How long each encoder may hold up whoever offers, before he says otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The running outputs.
@@ -49,7 +49,6 @@ pub struct Outputs {
     // Those that were taken out and have not ended yet.
     leaving: Mutex<Leaving>,
     left: Condvar,
-    patience: Mutex<Duration>,
     ground: Ground,
 }
 
@@ -84,6 +83,8 @@ struct Output {
     account: Arc<Account>,
     /// None of a relay, which takes no batches.
     inbox: Option<Arc<Inbox>>,
+    // How long whoever offers may still wait for this one.
+    patience: Mutex<Duration>,
     carrier: Carrier,
     // Disconnected when all that works for it has ended.
     ended: Mutex<Receiver<Infallible>>,
@@ -130,7 +131,6 @@ impl Outputs {
             changing: Mutex::default(),
             leaving: Mutex::default(),
             left: Condvar::new(),
-            patience: Mutex::new(PATIENCE),
             ground,
         })
     }
@@ -139,10 +139,14 @@ impl Outputs {
         Arc::clone(&lock(&self.running))
     }
 
-    /// How long [`Outputs::offer`] may wait in all, from now on until the next word. At first two
-    /// seconds.
+    /// How long [`Outputs::offer`] may wait in all, from now on until the next word. Each output has
+    /// an equal share of it, so that a slow one uses up no other's. At first two seconds each.
     pub fn be_patient(&self, patience: Duration) {
-        *lock(&self.patience) = patience;
+        let running = self.running();
+        let take_batches: Vec<_> = running.iter().filter(|it| it.inbox.is_some()).collect();
+        for output in &take_batches {
+            *lock(&output.patience) = patience / take_batches.len() as u32;
+        }
     }
 
     /// Where workers say that they are behind: the encoders pause then, and whoever offers is to.
@@ -151,12 +155,11 @@ impl Outputs {
     }
 
     /// Hands a batch to every output. Waits for an encoder that is behind as long as there is
-    /// patience; an output that has no room after that drops the batch.
+    /// patience with it; an output that has no room after that drops the batch.
     pub fn offer(&self, batch: &Arc<Batch>) {
-        let mut patience = lock(&self.patience);
         for output in self.running().iter() {
             if let Some(inbox) = &output.inbox {
-                inbox.offer(batch, &mut patience);
+                inbox.offer(batch, &mut lock(&output.patience));
             }
         }
     }
@@ -319,7 +322,8 @@ impl Output {
         }
         let (name, destination) = (&config.name, &config.destination);
         tracing::info!(output = name, %destination, "output started");
-        Ok(Self { id, config, dir, account, inbox, carrier, ended: Mutex::new(ended) })
+        let (patience, ended) = (Mutex::new(PATIENCE), Mutex::new(ended));
+        Ok(Self { id, config, dir, account, inbox, patience, carrier, ended })
     }
 
     /// Only the front of one.
@@ -328,7 +332,8 @@ impl Output {
         // There is nothing to end.
         let (_, ended) = mpsc::channel();
         let (dir, carrier) = (None, Carrier::None);
-        Self { id, config, dir, account, inbox, carrier, ended: Mutex::new(ended) }
+        let (patience, ended) = (Mutex::new(PATIENCE), Mutex::new(ended));
+        Self { id, config, dir, account, inbox, patience, carrier, ended }
     }
 
     fn front(&self) -> Front {

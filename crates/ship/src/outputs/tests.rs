@@ -586,3 +586,23 @@ fn a_stop_does_not_wait_for_what_a_removed_output_cannot_deliver() {
         });
     }
 }
+
+#[test]
+fn an_output_that_is_slow_uses_up_no_patience_with_another() {
+    let runtime = runtime();
+    let outputs = start(vec![], &runtime);
+    // Nobody encodes what comes in, unless the test does.
+    let named = |name: &str| OutputConfig { name: name.to_owned(), ..config("file:x") };
+    let running = ["slow", "healthy"].map(|name| Arc::new(Output::unstarted(named(name))));
+    *lock(&outputs.running) = Arc::from(running.clone());
+    let [slow, healthy] = running;
+    outputs.offer(&counters(0, INBOX_POINTS as usize));
+    healthy.inbox.as_ref().unwrap().take();
+
+    let share = Duration::from_millis(5);
+    outputs.be_patient(2 * share);
+    outputs.offer(&counters(0, 1));
+    assert_eq!(slow.ledger().dropped.get(DropReason::QueueFull), 1);
+    assert_eq!(*lock(&slow.patience), Duration::ZERO);
+    assert_eq!(*lock(&healthy.patience), share);
+}
