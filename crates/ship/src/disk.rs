@@ -200,7 +200,7 @@ fn sync(store: &mut Store, lanes: &Lanes) -> io::Result<()> {
     while let Some(gone) = store.expire() {
         lanes.forget(&gone);
     }
-    store.sync()
+    store.sync().inspect_err(|_| lanes.sync_failed())
 }
 
 /// The wall clock, in unix milliseconds.

@@ -412,6 +412,25 @@ fn a_disk_that_fails_at_any_step_costs_nothing_and_is_used_again_when_it_works()
 }
 
 #[test]
+fn what_could_not_be_synced_is_not_taken_for_safe() {
+    let dir = tempfile::tempdir().unwrap();
+    let account = Arc::new(Account::new("o".into(), true));
+    let lanes = Arc::new(Lanes::new(BOUNDS.bytes, BOUNDS.age, true, Arc::clone(&account)));
+    let files = Files::new(dir.path().to_owned());
+    let faults = files.faults.clone();
+    let mut disk = Disk::new(files, BOUNDS, Arc::clone(&lanes), account);
+    disk.open();
+    let store = disk.store.as_mut().unwrap();
+    for (number, step, safe) in [(0, None, 1), (1, Some(Step::Sync), 0), (2, None, 0)] {
+        lanes.push(payload(1));
+        save(store, &lanes, number, &payload(1)).unwrap();
+        faults.set(step.as_slice());
+        assert_eq!(sync(store, &lanes).is_ok(), step.is_none());
+        assert_eq!(lanes.synced_points(), safe);
+    }
+}
+
+#[test]
 fn a_disk_that_is_full_halfway_costs_nothing_that_is_on_it() {
     let dir = tempfile::tempdir().unwrap();
     let queue = Queue::start(dir.path(), &[]);

@@ -24,6 +24,9 @@ pub(super) struct Saved {
     /// What is not on disk yet of what became of records.
     pub(super) settled: Vec<Settled>,
     pub(super) sync_wanted: bool,
+    /// A sync failed, and something has been on disk ever since: how much of it is safe nobody
+    /// knows, for a later sync may not tell of it.
+    sync_failed: bool,
     /// The points on disk that are not settled.
     pub(super) points: u64,
     /// The bytes of the files.
@@ -73,9 +76,10 @@ impl Saved {
         self.is_failing || is_stuck()
     }
 
-    /// Nothing was written since the last sync, as far as the end of the last flush.
+    /// Nothing was written since the last sync, as far as the end of the last flush, and none has
+    /// failed.
     pub(super) fn is_synced(&self) -> bool {
-        !self.sync_wanted && self.busy_since.is_none()
+        !self.sync_wanted && !self.sync_failed && self.busy_since.is_none()
     }
 
     pub(super) fn can_read(&self) -> bool {
@@ -154,6 +158,13 @@ impl Lanes {
         lost.settle(&self.account);
     }
 
+    /// What is on disk could not be synced.
+    pub(crate) fn sync_failed(&self) {
+        if let Some(disk) = &mut lock(&self.state).disk {
+            disk.sync_failed = true;
+        }
+    }
+
     /// The disk does not work: from now on payloads go from memory.
     pub(crate) fn is_failing(&self) {
         let mut state = lock(&self.state);
@@ -226,6 +237,7 @@ impl State {
         let may_read = !self.closed || self.drains;
         let unsaved = self.oldest_unsaved().map(|it| (it.number, it.payload.clone()));
         let disk = self.disk.as_mut()?;
+        disk.sync_failed &= disk.points > 0;
         if due.is_open && !disk.settled.is_empty() {
             return Some(Job::Settle(std::mem::take(&mut disk.settled)));
         }

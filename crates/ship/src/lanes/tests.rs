@@ -174,6 +174,31 @@ fn a_flush_is_synced_once_when_all_of_it_is_written() {
 }
 
 #[test]
+fn after_a_sync_that_failed_nothing_is_safe_until_all_that_was_on_disk_is_settled() {
+    let (_, lanes) = opened(1 << 20);
+    let sync = |points, place| {
+        lanes.push(payload(points));
+        save(&lanes, place);
+        lanes.end_flush();
+        assert_eq!(job(&lanes), Some(Job::Sync));
+    };
+    sync(1, 16);
+    assert_eq!(lanes.synced_points(), 1);
+    sync(2, 64);
+    lanes.sync_failed();
+    assert_eq!(lanes.synced_points(), 0);
+    // It may say that all is well, though the pages that failed are lost.
+    sync(4, 112);
+    assert_eq!(lanes.synced_points(), 0);
+    while let Some(taken) = lanes.take_live() {
+        lanes.acknowledge(&taken);
+    }
+    assert!(matches!(job(&lanes), Some(Job::Settle(_))));
+    sync(8, 160);
+    assert_eq!(lanes.synced_points(), 8);
+}
+
+#[test]
 fn a_backlog_is_on_disk_only_and_comes_back_one_by_one() {
     let (_, lanes) = opened(1 << 20);
     for n in 1..=2 {
