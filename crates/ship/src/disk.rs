@@ -141,7 +141,7 @@ impl Disk {
             Ok(()) if self.writes.failures > 0 => {
                 self.writes.succeeded();
                 self.lanes.is_working();
-                self.works();
+                self.account.disk_works();
             }
             Ok(()) => {}
             Err(error) => {
@@ -149,12 +149,6 @@ impl Disk {
                 self.lanes.is_failing();
                 self.fails(&error);
             }
-        }
-    }
-
-    fn works(&self) {
-        if self.writes.failures == 0 && self.reads.failures == 0 {
-            self.account.disk_works();
         }
     }
 
@@ -169,14 +163,16 @@ impl Disk {
             Err(error) if self.reads.failures + 1 < READS_MOST => {
                 self.reads.failed();
                 self.lanes.reads_fail();
-                return self.fails(&error);
+                return self.account.read_failed(&error.to_string());
             }
-            Err(_) => store.skip(),
+            Err(error) => {
+                self.account.unreadable(&error.to_string());
+                store.skip()
+            }
             Ok(read) => read,
         };
         if self.reads.failures > 0 {
             self.reads.succeeded();
-            self.works();
         }
         match read {
             Read::Record(place, payload) => self.lanes.read(Some((place, payload))),

@@ -177,6 +177,7 @@ struct State {
     drops_told: [Told; DropReason::ALL.len()],
     failures_told: Told,
     disk_told: Told,
+    reads_told: Told,
 }
 
 /// What was not yet logged, and when something last was.
@@ -228,6 +229,7 @@ impl Account {
             drops_told: [Told::default(); DropReason::ALL.len()],
             failures_told: Told::default(),
             disk_told: Told::default(),
+            reads_told: Told::default(),
         };
         Self { state: Mutex::new(state) }
     }
@@ -371,6 +373,32 @@ impl Account {
         if was_degraded {
             tracing::warn!(output, "the queue is on disk again");
         }
+    }
+
+    /// The backlog cannot be read from the disk, and is tried again; logged once a minute.
+    pub(crate) fn read_failed(&self, error: &str) {
+        let mut state = lock(&self.state);
+        state.ledger.last_error = Some(error.to_owned());
+        let told = state.reads_told.tell(1);
+        let output = told.map(|_| state.ledger.name.clone());
+        drop(state);
+        if let (Some(failures), Some(output)) = (told, output) {
+            tracing::error!(
+                output,
+                failures,
+                error,
+                "the queue's backlog cannot be read, will be tried again"
+            );
+        }
+    }
+
+    /// Some of it could not be read in many attempts, and is given up.
+    pub(crate) fn unreadable(&self, error: &str) {
+        let mut state = lock(&self.state);
+        state.ledger.last_error = Some(error.to_owned());
+        let output = state.ledger.name.clone();
+        drop(state);
+        tracing::error!(output, error, "what cannot be read of the queue is given up");
     }
 
     /// The end: what is queued now, but for what is `kept` on disk, and what still comes, is

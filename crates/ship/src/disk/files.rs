@@ -70,6 +70,11 @@ impl Files {
         self.dir.join(format!("{:016x}-{marker:016x}.{ENDING}", name.number))
     }
 
+    /// The error of a file, with its name.
+    pub(crate) fn about(&self, name: Name, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.path(name).display()))
+    }
+
     /// Makes the directory, and takes its lock: it is one queue's alone.
     pub(crate) fn take(&self) -> io::Result<File> {
         self.check(Step::Directory)?;

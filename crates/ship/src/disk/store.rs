@@ -256,9 +256,17 @@ impl Store {
         result
     }
 
-    /// What waits on disk and nobody holds, in order; from now on the reader holds it.
+    /// What waits on disk and nobody holds, in order; from now on the reader holds it. An error
+    /// names the file.
     pub(crate) fn read(&mut self) -> io::Result<Read> {
         let Some(number) = self.turn_to_next() else { return Ok(Read::Nothing) };
+        self.read_from(number).map_err(|error| match self.segments.get(&number) {
+            Some(segment) => self.files.about(segment.name, &error),
+            None => error,
+        })
+    }
+
+    fn read_from(&mut self, number: u64) -> io::Result<Read> {
         if let Err(error) = self.open_segment(number) {
             if error.kind() == io::ErrorKind::NotFound {
                 return Ok(Read::Gone(self.give_up(number, DropReason::Damaged)));

@@ -482,9 +482,9 @@ fn a_backlog_that_cannot_be_read_waits_and_is_given_up_only_after_many_attempts(
         let account = Arc::new(Account::new("o".into(), true));
         let lanes = Lanes::new(BOUNDS.bytes, BOUNDS.age, true, Arc::clone(&account));
         let lanes = Arc::new(lanes);
-        let files = Files::new(dir.path().to_owned());
-        let faults = files.faults.clone();
-        let mut disk = Disk::new(files, BOUNDS, Arc::clone(&lanes), Arc::clone(&account));
+        let queue = Files::new(dir.path().to_owned());
+        let faults = queue.faults.clone();
+        let mut disk = Disk::new(queue, BOUNDS, Arc::clone(&lanes), Arc::clone(&account));
         disk.open();
         faults.set(&[Step::Open]);
         for attempt in 1..READS_MOST {
@@ -492,14 +492,18 @@ fn a_backlog_that_cannot_be_read_waits_and_is_given_up_only_after_many_attempts(
             assert_eq!(disk.reads.failures, attempt);
             assert!(disk.reads.next.is_some_and(|next| next > Instant::now()));
         }
-        assert!(account.ledger().queue_degraded);
-        assert_eq!(account.ledger().queued, 3);
+        let ledger = account.ledger();
+        assert!(!ledger.queue_degraded, "what comes is still kept on disk");
+        let file = files(dir.path())[0].display().to_string();
+        let error = ledger.last_error.unwrap();
+        assert!(error.contains(&file) && error.contains("no Open"), "{error}");
+        assert_eq!(ledger.queued, 3);
         if works_again {
             faults.set(&[]);
         }
         disk.read();
         let ledger = account.ledger();
-        assert!(!ledger.queue_degraded, "it goes on");
+        assert_eq!(disk.reads.failures, 0, "it goes on");
         let read = lanes.take_backlog().map(|taken| taken.payload);
         assert_eq!(read, works_again.then(|| payload(1)));
         assert_eq!(ledger.dropped.get(DropReason::Damaged), if works_again { 0 } else { 3 });
