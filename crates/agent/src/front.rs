@@ -303,15 +303,9 @@ fn health(listening: &AtomicBool, outputs: &Outputs) -> Health {
     if !listening.load(Ordering::Relaxed) {
         health.listeners.push("not every listener is open yet".to_owned());
     }
-    if !outputs.ready() {
-        let troubles = outputs.ledgers().into_iter().filter_map(|output| {
-            let error = output.last_error?;
-            Some(format!("output {}: {error}", output.name))
-        });
-        health.outputs.extend(troubles);
-        if health.outputs.is_empty() {
-            health.outputs.push("an output is not up yet".to_owned());
-        }
-    }
+    health.outputs.extend(outputs.down().into_iter().map(|output| {
+        let why = output.last_error.unwrap_or_else(|| "it is not up yet".to_owned());
+        format!("output {}: {why}", output.name)
+    }));
     health
 }

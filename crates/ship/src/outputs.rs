@@ -199,9 +199,10 @@ impl Outputs {
         all.map(|output| output.safety()).collect()
     }
 
-    /// Whether every output is up: connected, or its last attempt was no failure.
-    pub fn ready(&self) -> bool {
-        self.running().iter().all(|output| output.account.is_up())
+    /// The outputs that are not up: not connected, or the last attempt was a failure.
+    pub fn down(&self) -> Vec<OutputLedger> {
+        let running = self.running();
+        running.iter().filter(|it| !it.account.is_up()).map(|it| it.ledger()).collect()
     }
 
     /// Delivers what is live, for as long as `grace`. What is left then, and every backlog, is kept

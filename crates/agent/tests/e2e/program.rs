@@ -91,7 +91,7 @@ fn health_and_readiness_say_what_is_missing() {
     assert_eq!(agent.ask("GET", "/healthz", ""), (200, "ok".to_owned()));
     let (status, why) = agent.ask("GET", "/readyz", "");
     assert_eq!(status, 503);
-    assert!(why.contains("output"), "{why}");
+    assert!(why.contains(&format!("output {gone}: ")), "{why}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_stop_ends_within_its_grace_whatever_is_stuck_and_counts_what_is_left() {
         assert_eq!((ledger.offered, ledger.queued), (400_000, 0));
         assert!(ledger.dropped.get(DropReason::Shutdown) > 0, "{ledger:?}");
     }
-    assert!(!outputs.ready());
+    assert_eq!(outputs.down().len(), outputs.ledgers().len());
 
     outputs.offer(&counters(400_000, 5));
     for ledger in outputs.ledgers() {
@@ -233,14 +233,26 @@ fn an_output_is_ready_when_it_is_connected() {
     let url = format!("avro+tcp://{}", listener.local_addr().unwrap());
     let outputs = start(vec![config(&url)], &runtime);
     let peer = listener.accept().unwrap();
-    while !outputs.ready() {
+    while !outputs.down().is_empty() {
         std::thread::yield_now();
     }
     drop(listener);
     drop(peer);
-    while outputs.ready() {
+    while outputs.down().is_empty() {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn only_what_is_down_is_told_as_down_whoever_had_an_error_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let runtime = runtime();
+    let tcp = OutputConfig { name: "tcp".into(), ..config(&format!("avro+tcp://{gone}")) };
+    let outputs = start(vec![config(&file_url(dir.path())), tcp], &runtime);
+    outputs.running()[0].account.error("it was full".to_owned());
+    let down: Vec<_> = outputs.down().into_iter().map(|output| output.name).collect();
+    assert_eq!(down, ["tcp"]);
 }
 
 #[test]
@@ -270,7 +282,7 @@ fn https_needs_nothing_but_the_systems_certificates() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let configs = vec![config(&format!("https://{gone}/"))];
     match Outputs::start(configs, Path::new("/nowhere"), BOOT, runtime.handle()) {
-        Ok(outputs) => assert!(outputs.ready()),
+        Ok(outputs) => assert!(outputs.down().is_empty()),
         // A machine may have none.
         Err(error) => assert!(matches!(error, ShipError::Client { .. }), "{error}"),
     }
