@@ -214,17 +214,32 @@ impl Running {
         let began_ms = Now::read().wall_ms;
         self.way_out.outputs.be_patient(self.patience);
         let intervals = self.swap();
+        let end = self.tell(intervals, end);
+        // What still waits is of this interval; what waited of the last one has gone.
+        let complete_ms = began_ms.min(end.end_ms);
+        let before_ms = std::mem::replace(&mut self.complete_ms, complete_ms);
+        let complete_ms = if self.waiting.is_empty() { complete_ms } else { before_ms };
+        self.keeper.flushed(complete_ms, &self.way_out.outputs);
+    }
+
+    // Merges what the workers gave, and tells it and the sources that have ended.
+    fn tell(&mut self, intervals: Vec<Interval>, end: impl FnOnce(&mut Ends, Now) -> End) -> End {
         let now = Now::read();
         let end = end(&mut self.ends, now);
         // A source that ended before its worker was swapped ends here before the merge too, and its
-        // share is of the interval that just ended.
+        // share is of the interval that just ended. One that ended after that is heard after it.
         let of_ended = End { interval_ms: end.interval_ms, ..self.ends.of_one_source(now) };
+        let mut ended_later = Vec::new();
         // Taken before any is heard: a stream sends its next when it is.
         for message in self.messages.all() {
-            if let Message::Ended(part) = message {
-                self.end_source(*part, of_ended);
-            } else {
+            let Message::Ended(part) = message else {
                 self.hear(message);
+                continue;
+            };
+            if intervals.iter().any(|interval| part.is_later_than(interval)) {
+                ended_later.push(part);
+            } else {
+                self.end_source(*part, of_ended);
             }
         }
         // What has waited since the last flush goes now, with what is known.
@@ -246,11 +261,10 @@ impl Running {
             self.note(source, notes);
         }
         self.note_clashes();
-        // What still waits is of this interval; what waited of the last one has gone.
-        let complete_ms = began_ms.min(end.end_ms);
-        let before_ms = std::mem::replace(&mut self.complete_ms, complete_ms);
-        let complete_ms = if self.waiting.is_empty() { complete_ms } else { before_ms };
-        self.keeper.flushed(complete_ms, &self.way_out.outputs);
+        for part in ended_later {
+            self.hear(Message::Ended(part));
+        }
+        end
     }
 
     // The workers' intervals, for empty ones. Each is asked before the first answer is awaited.
@@ -433,58 +447,93 @@ mod tests {
         assert!(matches!(heard(), Ok(Message::Stop)));
     }
 
-    #[tokio::test]
-    async fn what_a_source_that_ended_right_before_a_flush_said_is_of_the_whole_interval() {
-        let dir = tempfile::tempdir().unwrap();
-        let points = dir.path().join("points");
-        let way_out = way_out(&[&format!("file:{}", points.display())], dir.path());
-        let outputs = way_out.outputs.clone();
-        let interval = Duration::from_secs(5);
+    /// A flush thread without workers, whose interval began five seconds ago, and the end of its
+    /// messages; it writes files there.
+    fn running(points: &Path, queues: &Path) -> (Running, mpsc::Sender<Message>) {
+        let (tell, messages) = mpsc::channel();
         let now = Now::read();
         let began = Now {
-            wall_ms: now.wall_ms - interval.as_millis() as i64,
-            at: now.at.checked_sub(interval).unwrap(),
+            wall_ms: now.wall_ms - INTERVAL.as_millis() as i64,
+            at: now.at.checked_sub(INTERVAL).unwrap(),
         };
-        let (ended, messages) = mpsc::channel();
-        let mut running = Running {
+        let running = Running {
             workers: Vec::new(),
             merge: aggregate::Flush::new(FlushConfig::default()),
             started: began.at,
             ends: Ends::new(Duration::from_hours(1), began),
             patience: Duration::ZERO,
             waiting: Waiting::new(0, Arc::default()),
-            way_out,
+            way_out: way_out(&[&format!("file:{}", points.display())], queues),
             spare: Vec::new(),
             messages: Messages::new(messages),
             is_stopping: false,
             keeper: handover::Tell::default(),
-            state: Handover::take_up(dir.path(), now).state_file(),
+            state: Handover::take_up(queues, now).state_file(),
             complete_ms: 0,
         };
-        let mut shard = Shard::new(ShardConfig::default());
-        let opened = shard.open_source(source(), Limits::default());
+        (running, tell)
+    }
+
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    fn record(shard: &mut Shard, source: aggregate::SourceIndex, kind: Kind, value: f64) {
         let sample = Sample {
-            name: "c",
-            kind: Kind::Counter,
-            values: Values::Numbers(&[3.0]),
+            name: "it",
+            kind,
+            values: Values::Numbers(&[value]),
             relative: false,
             rate: 1.0,
             tags: &[],
             timestamp: None,
             container_id: None,
         };
-        shard.record(opened, &sample, None);
+        shard.record(source, &sample, None);
+    }
+
+    /// The points that were written, in their order.
+    fn written(running: &Running, points: &Path) -> Vec<serde_json::Value> {
+        running.way_out.outputs.stop(Duration::from_mins(1));
+        let file = fs::read_dir(points).unwrap().next().unwrap().unwrap().path();
+        let mut reader = Reader::open(File::open(file).unwrap()).unwrap();
+        let mut written = Vec::new();
+        while let Some(block) = reader.next_block().unwrap() {
+            written.extend(block.map(|point| serde_json::from_str(&point.unwrap()).unwrap()));
+        }
+        written
+    }
+
+    #[tokio::test]
+    async fn what_a_source_that_ended_right_before_a_flush_said_is_of_the_whole_interval() {
+        let dir = tempfile::tempdir().unwrap();
+        let points = dir.path().join("points");
+        let (mut running, ended) = running(&points, dir.path());
+        let mut shard = Shard::new(ShardConfig::default());
+        let opened = shard.open_source(source(), Limits::default());
+        record(&mut shard, opened, Kind::Counter, 3.0);
         let part = shard.close_source(opened).unwrap();
         ended.send(Message::Ended(Box::new(part))).unwrap();
-
         running.flush(Ends::last);
-        outputs.stop(Duration::from_mins(1));
-        let file = fs::read_dir(&points).unwrap().next().unwrap().unwrap().path();
-        let mut reader = Reader::open(File::open(file).unwrap()).unwrap();
-        let point = reader.next_block().unwrap().unwrap().next().unwrap().unwrap();
-        let point: serde_json::Value = serde_json::from_str(&point).unwrap();
-        assert_eq!((&point["name"], &point["value"]), (&"c".into(), &3.0.into()));
-        let interval_ms = interval.as_millis() as i64;
-        assert!(point["interval_ms"].as_i64().unwrap() >= interval_ms, "{point}");
+        let [point] = &written(&running, &points)[..] else { panic!("not one point") };
+        assert_eq!(point["value"], 3.0);
+        assert!(point["interval_ms"].as_i64().unwrap() >= INTERVAL.as_millis() as i64, "{point}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_ended_after_its_worker_was_swapped_ends_behind_that_interval() {
+        let dir = tempfile::tempdir().unwrap();
+        let points = dir.path().join("points");
+        let (mut running, ended) = running(&points, dir.path());
+        let mut shard = Shard::new(ShardConfig::default());
+        let opened = shard.open_source(source(), Limits::default());
+        record(&mut shard, opened, Kind::Gauge, 1.0);
+        let interval = shard.swap(Interval::default());
+        record(&mut shard, opened, Kind::Gauge, 2.0);
+        let part = shard.close_source(opened).unwrap();
+        ended.send(Message::Ended(Box::new(part))).unwrap();
+        running.tell(vec![interval], Ends::last);
+        let written = written(&running, &points);
+        let of = |key: &str| written.iter().map(|it| it[key].clone()).collect::<Vec<_>>();
+        assert_eq!(of("value"), [1.0, 2.0]);
+        assert!(of("ts")[0].as_i64() < of("ts")[1].as_i64(), "{written:?}");
     }
 }

@@ -195,7 +195,8 @@ impl Flush {
     }
 
     /// Ends a source in the shard whose part this is, before or after the interval in which it was
-    /// closed is merged. `at` is now on the monotonic clock, since the start.
+    /// closed is merged, but after those before it: see [`Part::is_later_than`]. `at` is now on the
+    /// monotonic clock, since the start.
     pub fn end(&mut self, part: Part, at: Duration) -> Ended {
         let moment = self.expiry.at(at);
         let mut totals_left = self.totals_left();

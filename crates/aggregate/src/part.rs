@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use metric::{Counts, SeriesKey, Source};
 
-use crate::interval::TimedPoint;
+use crate::interval::{Interval, TimedPoint};
 use crate::share::Share;
 
 /// What one shard had of a source when that was closed: the running interval's share of it, and the
@@ -10,6 +10,8 @@ use crate::share::Share;
 #[derive(Debug)]
 pub struct Part {
     pub(crate) shard: usize,
+    /// The running interval's place among the shard's, from 1.
+    pub(crate) interval: u32,
     /// An interval tells, or told, the flush side that the shard had this source.
     pub(crate) is_announced: bool,
     pub(crate) most_totals: usize,
@@ -19,4 +21,11 @@ pub struct Part {
     pub counts: Counts,
     pub(crate) shares: Vec<(SeriesKey, Share)>,
     pub(crate) timed: Vec<TimedPoint>,
+}
+
+impl Part {
+    /// Whether the source was closed after this interval of the same shard had ended.
+    pub fn is_later_than(&self, interval: &Interval) -> bool {
+        self.shard == interval.shard && self.interval > interval.number
+    }
 }

@@ -39,6 +39,7 @@ impl Shard {
         self.tidy.close(source.index, account.blocks);
         Some(Part {
             shard: self.config.number,
+            interval: number,
             is_announced,
             most_totals: account.limits.most_totals(),
             source: ended,
