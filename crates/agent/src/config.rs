@@ -11,6 +11,7 @@ mod log;
 mod mesos;
 mod node;
 mod output;
+mod places;
 mod prometheus;
 mod stages;
 mod tag_rule;
@@ -239,13 +240,11 @@ impl Config {
                 return Err(format!("listener: {} stands twice", listener.url));
             }
         }
-        let mut names = HashSet::new();
         for output in &self.outputs {
             output.check(&self.listeners)?;
-            if !names.insert(&output.name) {
-                return Err(format!("output: two are named {:?}; give each a name", output.name));
-            }
         }
+        ship::check(&self.to_ship()).map_err(|error| error.to_string())?;
+        places::check(self)?;
         self.limits.check()?;
         self.tag_rules.iter().try_for_each(TagRule::check)?;
         self.containers.check()?;

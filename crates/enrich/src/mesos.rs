@@ -44,6 +44,16 @@ impl MesosConfig {
             answer_bytes: 64 << 20,
         }
     }
+
+    /// Refuses an address that nobody can be asked at.
+    pub fn check(&self) -> Result<(), Error> {
+        base(&self.url).map(drop)
+    }
+}
+
+fn base(url: &str) -> Result<Url, Error> {
+    let base = Url::parse(url).map_err(|_| Error::Url)?;
+    if matches!(base.scheme(), "http" | "https") { Ok(base) } else { Err(Error::Url) }
 }
 
 // Without the address, which may hold a password.
@@ -111,10 +121,7 @@ impl Call {
 
 impl Mesos {
     pub(crate) fn new(config: &MesosConfig) -> Result<Self, Error> {
-        let base = Url::parse(&config.url).map_err(|_| Error::Url)?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(Error::Url);
-        }
+        let base = base(&config.url)?;
         let at = |path| {
             let mut url = base.clone();
             url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));

@@ -51,6 +51,6 @@ pub use config::{Codec, Counters, Destination, Durability, OutputConfig, Retry, 
 pub use encode::encode;
 pub use error::ShipError;
 pub use ledger::{DropReason, Dropped, DroppedInAll, OutputLedger, Unit};
-pub use outputs::{Departed, Departing, Kept, Outputs, Prepared};
+pub use outputs::{Departed, Departing, Kept, Outputs, Prepared, check};
 pub use priority::{Backlog, Behind, be_nicer};
 pub use relay::{Annotation, Inlet, Surroundings};

@@ -117,7 +117,8 @@ impl Outputs {
             backlog: Backlog::default(),
         };
         let mut running = Vec::with_capacity(configs.len());
-        for config in check_all(configs, &[])? {
+        check(&configs)?;
+        for config in name_all(configs, &[]) {
             running.push(Arc::new(Output::start(config, &ground)?));
         }
         let claimed: Vec<_> = running.iter().filter_map(|output| output.dir.clone()).collect();
@@ -237,19 +238,24 @@ impl Drop for Output {
     }
 }
 
-/// Refuses what cannot work, together and beside what runs, and gives every output its name. One
-/// with the name of a running one is to take its place.
-fn check_all(
-    mut configs: Vec<OutputConfig>,
-    running: &[Arc<Output>],
-) -> Result<Vec<OutputConfig>, ShipError> {
+/// Refuses outputs that cannot work, alone or together, as [`Outputs::start`] does; but nothing is
+/// looked at beside what is configured.
+pub fn check(configs: &[OutputConfig]) -> Result<(), ShipError> {
+    check_beside(configs, &[])
+}
+
+/// Refuses what cannot work, together and beside what runs. One with the name of a running one is to
+/// take its place.
+fn check_beside(configs: &[OutputConfig], running: &[Arc<Output>]) -> Result<(), ShipError> {
     let mut names = HashSet::new();
     // By whom they are written to.
     let dir_of = |output: &Arc<Output>| Some((output.dir.clone()?, output.config.name.clone()));
     let mut directories: HashMap<_, _> = running.iter().filter_map(dir_of).collect();
-    for config in &configs {
+    for config in configs {
         config.check()?;
-        if !config.name.is_empty() && !names.insert(config.name.clone()) {
+        // Wherever the queues are.
+        own_dir(config, Path::new(""))?;
+        if !config.name.is_empty() && !names.insert(&config.name) {
             return Err(ShipError::SameName(config.name.clone()));
         }
         if let Destination::File(dir) = &config.destination
@@ -259,6 +265,12 @@ fn check_all(
             return Err(ShipError::SameDirectory(dir.clone()));
         }
     }
+    Ok(())
+}
+
+/// Gives every output a name that no other has.
+fn name_all(mut configs: Vec<OutputConfig>, running: &[Arc<Output>]) -> Vec<OutputConfig> {
+    let mut names: HashSet<_> = configs.iter().map(|config| config.name.clone()).collect();
     names.extend(running.iter().map(|output| output.config.name.clone()));
     for config in configs.iter_mut().filter(|config| config.name.is_empty()) {
         let first = config.name();
@@ -268,7 +280,7 @@ fn check_all(
             .find(|name| names.insert(name.clone()))
             .expect("the numbers do not end before the outputs do");
     }
-    Ok(configs)
+    configs
 }
 
 fn absolute(dir: &Path) -> PathBuf {
@@ -290,7 +302,7 @@ impl Output {
         let Front { id, account, inbox } = front;
         let (running, ended) = mpsc::channel();
         let retry = config.retry;
-        let dir = own_dir(&config, ground)?;
+        let dir = own_dir(&config, &ground.queues)?;
         let (carrier, outlet) = match config.destination.clone() {
             Destination::File(dir) => {
                 let queue = start_file(&config, &dir, &ground.boot_id, &account, running)?;
@@ -449,7 +461,7 @@ fn start_encoder(
 }
 
 /// The directory that is an output's alone: of its files, or of its queue if that is kept on disk.
-fn own_dir(config: &OutputConfig, ground: &Ground) -> Result<Option<PathBuf>, ShipError> {
+fn own_dir(config: &OutputConfig, queues: &Path) -> Result<Option<PathBuf>, ShipError> {
     let form = match &config.destination {
         Destination::File(dir) => return Ok(Some(absolute(dir))),
         Destination::AvroTcp { .. } => Form::Blocks,
@@ -460,7 +472,7 @@ fn own_dir(config: &OutputConfig, ground: &Ground) -> Result<Option<PathBuf>, Sh
         return Ok(None);
     }
     let problem = "its name is too long for a directory: give it a shorter one";
-    let dir = disk::dir(&ground.queues, &config.name, form);
+    let dir = disk::dir(queues, &config.name, form);
     dir.map(Some).ok_or_else(|| ShipError::Setting { name: config.name.clone(), problem })
 }
 

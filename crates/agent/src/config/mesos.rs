@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use enrich::MesosConfig;
 use serde::{Deserialize, Serialize};
 
 use super::text;
@@ -54,9 +55,9 @@ impl Default for Mesos {
 
 impl Mesos {
     pub(super) fn check(&self) -> Result<(), String> {
-        let url = &self.url;
-        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(format!("mesos.url: {url:?} is no URL; write http://HOST:5051"));
+        if !self.url.is_empty() {
+            let agent = MesosConfig::new(self.url.as_str());
+            agent.check().map_err(|error| format!("mesos.url: {error}"))?;
         }
         if self.timeout.is_zero() || self.refresh < Duration::from_secs(1) {
             return Err("mesos: expected a timeout above 0s and a refresh of 1s or more".into());

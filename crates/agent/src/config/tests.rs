@@ -150,10 +150,59 @@ fn an_error_says_where_and_what_was_expected() {
         ("[[tag_rule]]\ndrop_tag = []", ["line 2", "drop_tag", "drop_tags"]),
         ("[log]\nlevel = \"ship=loud\"", ["FILE", "log.level", "debug"]),
         ("[mesos]\nurl = \"10.0.0.1:5051\"", ["FILE", "mesos.url", "http://"]),
+        ("[mesos]\nurl = \"http://:5051\"", ["FILE", "mesos.url", "http://HOST"]),
     ] {
         let error = load(text).unwrap_err();
         for part in parts {
             assert!(error.contains(part), "{text:?} gives {error:?}, which lacks {part:?}");
         }
+    }
+}
+
+#[test]
+fn what_cannot_run_together_is_refused() {
+    let long = "x".repeat(300);
+    let unix = "unix:/run/weir/api.sock";
+    for (text, parts) in [
+        (
+            "output = [{ url = \"file:/o\" }, { url = \"file:/o/\" }]".to_owned(),
+            ["two outputs", "/o"],
+        ),
+        (format!("[[output]]\nurl = \"http://h/\"\nname = \"{long}\""), ["output", "too long"]),
+        (format!("[containers]\napi = [\"unix:/{long}\"]"), ["containers.api", "107 bytes"]),
+        (format!("[[listener]]\nurl = \"unixgram:/{long}\""), ["listener", "107 bytes"]),
+        (
+            format!("containers.api = [\"{unix}\"]\napi.v0 = [\"{unix}\"]"),
+            ["api.v0", "containers.api"],
+        ),
+        (format!("[containers]\napi = [\"{unix}\", \"{unix}\"]"), ["containers.api", "api.sock"]),
+        ("prometheus.listen = \"0.0.0.0:8126\"".to_owned(), ["http.listen", "prometheus.listen"]),
+        ("api.v0 = [\"tcp:localhost:8126\"]".to_owned(), ["http.listen", "api.v0"]),
+        (
+            "[[listener]]\nurl = \"avro+tcp://127.0.0.1:8126\"".to_owned(),
+            ["http.listen", "avro+tcp"],
+        ),
+        (
+            "listener = [{ url = \"udp://0.0.0.0:1\" }, { url = \"udp://10.0.0.1:1\" }]".to_owned(),
+            ["udp://0.0.0.0:1", "udp://10.0.0.1:1"],
+        ),
+    ] {
+        let error = load(&text).unwrap_err();
+        for part in parts {
+            assert!(error.contains(part), "{text:?} gives {error:?}, which lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn what_may_share_a_port_is_accepted() {
+    for text in [
+        "listener = [{ url = \"udp://127.0.0.1:1\" }, { url = \"udp://127.0.0.2:1\" }]",
+        "listener = [{ url = \"udp://0.0.0.0:1\" }, { url = \"avro+tcp://0.0.0.0:1\" }]",
+        "api.v0 = [\"tcp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]",
+        "api.enabled = false\napi.v0 = [\"tcp:127.0.0.1:8126\"]",
+        "prometheus.enabled = false\nprometheus.listen = \"127.0.0.1:8126\"",
+    ] {
+        load(text).unwrap();
     }
 }

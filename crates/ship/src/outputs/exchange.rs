@@ -5,7 +5,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Carrier, Kept, Output, Outputs, check_all, own_dir};
+use super::{Carrier, Kept, Output, Outputs, check_beside, name_all, own_dir};
 use crate::relay::{Inlet, Surroundings};
 use crate::sink::http;
 use crate::sync::lock;
@@ -113,12 +113,13 @@ impl Outputs {
     /// Gets outputs ready to be added, or to take the place of running ones of the same names.
     /// Whatever can be refused is refused now, and then nothing has changed.
     pub fn prepare(&self, configs: Vec<OutputConfig>) -> Result<Vec<Prepared>, ShipError> {
-        let configs = check_all(configs, &self.running())?;
-        configs.into_iter().map(|config| self.prepare_one(config)).collect()
+        let running = self.running();
+        check_beside(&configs, &running)?;
+        name_all(configs, &running).into_iter().map(|config| self.prepare_one(config)).collect()
     }
 
     fn prepare_one(&self, config: OutputConfig) -> Result<Prepared, ShipError> {
-        let dir: Option<PathBuf> = own_dir(&config, &self.ground)?;
+        let dir: Option<PathBuf> = own_dir(&config, &self.ground.queues)?;
         let before = self.find(&config.name);
         if dir.is_some() && before.is_some_and(|before| before.dir == dir) {
             if let Destination::Http(url) = &config.destination {

@@ -264,16 +264,20 @@ fn outputs_get_names_of_their_own_and_clashes_are_refused() {
         of("", "http://h/?key=s3cret"),
         of("http://h/ 2", "http://h/"),
     ];
-    let names: Vec<_> =
-        check_all(all, &[]).unwrap().into_iter().map(|config| config.name).collect();
+    check(&all).unwrap();
+    let names: Vec<_> = name_all(all, &[]).into_iter().map(|config| config.name).collect();
     assert_eq!(names, ["http://h/", "main", "http://h/ 3", "http://h/ 2"]);
 
-    let twice = vec![of("a", "file:x"), of("a", "file:y")];
-    assert!(matches!(check_all(twice, &[]), Err(ShipError::SameName(_))));
-    let shared = vec![of("a", "file:x"), of("b", "file:./x")];
-    assert!(matches!(check_all(shared, &[]), Err(ShipError::SameDirectory(_))));
-    let wrong = vec![OutputConfig { queue_bytes: 1, ..config("file:x") }];
-    assert!(matches!(check_all(wrong, &[]), Err(ShipError::Setting { .. })));
+    let twice = [of("a", "file:x"), of("a", "file:y")];
+    assert!(matches!(check(&twice), Err(ShipError::SameName(_))));
+    let shared = [of("a", "file:x"), of("b", "file:./x")];
+    assert!(matches!(check(&shared), Err(ShipError::SameDirectory(_))));
+    let wrong = [OutputConfig { queue_bytes: 1, ..config("file:x") }];
+    assert!(matches!(check(&wrong), Err(ShipError::Setting { .. })));
+    let long = "x".repeat(300);
+    let no_directory = [OutputConfig { name: long.clone(), ..on_disk("http://h/") }];
+    assert!(matches!(check(&no_directory), Err(ShipError::Setting { .. })));
+    check(&[of(&long, "http://h/")]).unwrap();
 }
 
 #[test]
