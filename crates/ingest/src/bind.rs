@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tracing::debug;
 
 use crate::drops::Drops;
-use crate::store::{Store, Stored};
+use crate::store::{Store, Stored, is_of_a_unit};
 use crate::{Address, IngestError};
 pub(crate) use buffer::Warned;
 pub(crate) use socket_file::SocketFile;
@@ -36,6 +36,13 @@ pub(crate) struct Bound {
     /// It is in the service manager's hands already, under this name if it told.
     pub(crate) is_stored: bool,
     pub(crate) name: Option<Arc<str>>,
+}
+
+impl Bound {
+    /// What it is called if it is a socket unit's.
+    pub(crate) fn unit(&self) -> Option<Arc<str>> {
+        self.name.clone().filter(|name| is_of_a_unit(Some(name)))
+    }
 }
 
 /// How sockets are to be made.

@@ -15,7 +15,10 @@ pub enum IngestError {
         text: String,
     },
     /// Somebody has it: another socket is bound to the port, or serves the path.
-    #[error("cannot listen on {address}: the address is in use; is another agent running?")]
+    #[error(
+        "cannot listen on {address}: the address is in use; is another agent running, or does a \
+         socket unit hold it?"
+    )]
     InUse {
         /// What was asked for.
         address: Address,

@@ -231,8 +231,11 @@ impl Listeners {
         let mut sockets = self.shared.sockets.entry(source.clone()).or_default();
         for ((index, bound), name) in workers.iter().zip(bound).zip(&names) {
             let worker = &self.shared.workers[*index];
-            let is_stored = bound.is_stored;
+            let (is_stored, unit) = (bound.is_stored, bound.unit());
             let mut socket = Box::new(Socket::new(bound, source.clone()));
+            if let Some(unit) = unit {
+                socket.is_lent(unit, self.shared.store.clone());
+            }
             if !is_stored {
                 self.shared.store.keep(name, socket.descriptor());
             }
@@ -264,6 +267,8 @@ impl Listeners {
     /// while they were being closed: counted one by one, not estimated. With what was delivered
     /// and dropped by the kernel it makes up all that senders were not refused, but for a
     /// datagram that another processor was queueing in that very moment.
+    ///
+    /// A socket unit's socket stays open: it can be taken up again with what comes to it meanwhile.
     pub fn close(
         &self,
         source: &Arc<Source>,
@@ -320,11 +325,13 @@ impl Listeners {
     }
 }
 
-/// What each is called by the service manager: as it was, or a name that is its own.
+/// What the manager is to let go of when each is closed: as it was called, or a name that is its own.
 fn names(source: &Source, bound: &[Bound]) -> Vec<Arc<str>> {
     let mut numbers = 0..;
     let taken: Vec<_> = bound.iter().filter_map(|bound| bound.name.as_deref()).collect();
     let name = |bound: &Bound| match &bound.name {
+        // A socket unit's is given back, not let go of.
+        Some(_) if bound.unit().is_some() => Arc::default(),
         Some(name) => Arc::clone(name),
         // Without a name it cannot be let go of by one.
         None if bound.is_stored => Arc::default(),

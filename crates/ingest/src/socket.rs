@@ -9,7 +9,7 @@ use socket2::SockFilter;
 
 use crate::bind::{Bound, SocketFile};
 use crate::drops::{Drops, Table};
-use crate::store::{DropReading, hang_up};
+use crate::store::{DropReading, Store, hang_up};
 use crate::sys::{BATCH, Batch};
 
 /// A small datagram costs this much of a receive buffer.
@@ -37,6 +37,8 @@ pub(crate) struct Socket {
     credentials: bool,
     drops: Drops,
     cut_off: Option<u64>,
+    // A socket unit's, by this name: it goes back there, and nothing is done to it that would stay.
+    lent: Option<(Arc<str>, Store)>,
 }
 
 impl Socket {
@@ -50,6 +52,7 @@ impl Socket {
             credentials: bound.credentials,
             drops: bound.drops,
             cut_off: None,
+            lent: None,
             file: bound.file,
         }
     }
@@ -66,8 +69,20 @@ impl Socket {
         }
     }
 
-    /// Closes it for good, though the service manager may be yet to let go of it.
+    /// It is a socket unit's of this name, and goes back to the store when it is closed.
+    pub(crate) fn is_lent(&mut self, unit: Arc<str>, by: Store) {
+        self.lent = Some((unit, by));
+    }
+
+    /// Closes it for good, though the service manager may be yet to let go of it; or gives it back.
     pub(crate) fn close(mut self) {
+        if let Some((unit, store)) = self.lent {
+            // Nobody else has it: the manager is not asked to store what it has.
+            if let Some(socket) = Arc::into_inner(self.fd) {
+                store.give_back(unit, socket.into(), self.drops.seen());
+            }
+            return;
+        }
         if let Some(file) = &mut self.file {
             file.stays = false;
         }
@@ -106,15 +121,22 @@ impl Socket {
     }
 
     /// From now on nothing more is queued, so what there is to read has an end: UDP datagrams are
-    /// dropped, and count as unread; senders to a unix socket get an error.
+    /// dropped, and count as unread; senders to a unix socket get an error. In a socket unit's what
+    /// comes waits for whoever listens there next.
     pub(crate) fn cut_off(&mut self) {
+        if self.lent.is_none() {
+            self.refuse_all();
+        }
+        self.cut_off = Some(self.read_drops(&Table::default()));
+    }
+
+    fn refuse_all(&self) {
         if self.urgent {
             let _ = self.fd.shutdown(std::net::Shutdown::Read);
         } else {
             // Without memory for it more may come; whoever reads on has a bound of its own.
             let _ = self.fd.attach_filter(&[REFUSE_ALL]);
         }
-        self.cut_off = Some(self.read_drops(&Table::default()));
     }
 
     pub(crate) fn is_cut_off(&self) -> bool {
@@ -122,8 +144,11 @@ impl Socket {
     }
 
     /// Throws away what a socket that was cut off still holds: how many datagrams that were, and
-    /// how many came since it was cut off.
+    /// how many came since it was cut off. A socket unit's keeps them.
     pub(crate) fn discard(&mut self, batch: &mut Batch) -> u64 {
+        if self.lent.is_some() {
+            return 0;
+        }
         let most = self.granted / LEAST_COST + BATCH;
         let mut left = 0;
         while left < most {

@@ -34,8 +34,9 @@ pub struct Store(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     left: Mutex<Left>,
-    // The kernel's counts of drops as the earlier process read them last, by inode, if it told.
-    readings: Option<HashMap<u64, u32>>,
+    // The kernel's counts of drops as the earlier process read them last, by inode, if it told; and
+    // as this one did where it gave a socket back.
+    readings: Mutex<Option<HashMap<u64, u32>>>,
     messages: Option<Messages>,
     released: Mutex<Option<Instant>>,
     taken: AtomicU64,
@@ -77,16 +78,16 @@ impl Store {
         let start =
             |manager| Messages::start(manager).map_err(|source| IngestError::Store { source });
         let messages = manager.map(start).transpose()?;
-        let stored = tell_apart(stored);
+        let stored = each_once(stored);
         if let Some(messages) = &messages {
-            stored.iter().filter_map(|it| it.name.clone()).for_each(|it| messages.is_stored(it));
+            names_of_one(&stored).for_each(|it| messages.is_stored(it));
         }
         let by_inode = |readings: Vec<DropReading>| {
             readings.into_iter().map(|reading| (reading.inode, reading.dropped)).collect()
         };
         let shared = Shared {
             left: Mutex::new(Left::new(stored)),
-            readings: readings.map(by_inode),
+            readings: Mutex::new(readings.map(by_inode)),
             messages,
             ..Shared::default()
         };
@@ -175,14 +176,22 @@ impl Store {
 
     fn close(&self, stored: Vec<Stored>) {
         for Stored { name, socket } in stored {
-            // What is not called as ours are may be a socket unit's, which is to go on.
-            if name.as_deref().is_none_or(name::is_ours) {
+            if !is_of_a_unit(name.as_deref()) {
                 hang_up(&socket);
             }
             if let Some(name) = name {
                 self.release(&name);
             }
         }
+    }
+
+    /// Takes back a socket unit's socket, at which the kernel had counted so many drops, for whoever
+    /// is to listen there next.
+    pub(crate) fn give_back(&self, unit: Arc<str>, socket: OwnedFd, dropped: u32) {
+        if let (Some(readings), Ok(file)) = (&mut *self.readings(), fstat(&socket)) {
+            readings.insert(file.st_ino, dropped);
+        }
+        self.left().put(Stored { name: Some(unit), socket });
     }
 
     /// Waits until the manager was told of everything; warns if it was not by the deadline. Blocks.
@@ -197,13 +206,18 @@ impl Store {
     /// What the earlier process knew of the kernel's drops at this socket; `None` if it did not
     /// tell.
     pub(crate) fn dropped_before(&self, socket: impl AsFd) -> Option<u32> {
-        let readings = self.0.readings.as_ref()?;
+        let readings = self.readings();
+        let readings = readings.as_ref()?;
         let inode = fstat(socket).ok()?.st_ino;
         Some(readings.get(&inode).copied().unwrap_or(0))
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {
         self.0.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readings(&self) -> MutexGuard<'_, Option<HashMap<u64, u32>>> {
+        self.0.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn released(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -217,18 +231,25 @@ pub(crate) fn hang_up(socket: impl AsFd) {
     let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
 }
 
-// A socket may be there twice, from a socket unit and from the store; it is one all the same. A
-// name that several have is none: who lets go by it would let go of all.
-fn tell_apart(mut stored: Vec<Stored>) -> Vec<Stored> {
+/// Whether a socket that the manager gave us under this name may be a socket unit's, which is to go
+/// on: one that is not called as ours are.
+pub(crate) fn is_of_a_unit(name: Option<&str>) -> bool {
+    name.is_some_and(|name| !name::is_ours(name))
+}
+
+// A socket may be there twice, from a socket unit and from the store; it is one all the same.
+fn each_once(mut stored: Vec<Stored>) -> Vec<Stored> {
     let mut inodes = HashSet::new();
     stored
         .retain(|it| fstat(&it.socket).is_ok_and(|file| inodes.insert((file.st_dev, file.st_ino))));
+    stored
+}
+
+// By a name that several have, as all of a socket unit, nobody lets go: that would let go of all.
+fn names_of_one(stored: &[Stored]) -> impl Iterator<Item = Arc<str>> {
     let mut uses: HashMap<Arc<str>, usize> = HashMap::new();
     for name in stored.iter().filter_map(|it| it.name.clone()) {
         *uses.entry(name).or_default() += 1;
     }
-    for it in &mut stored {
-        it.name = it.name.take().filter(|name| uses[name] == 1);
-    }
-    stored
+    uses.into_iter().filter(|(_, uses)| *uses == 1).map(|(name, _)| name)
 }

@@ -166,6 +166,31 @@ fn a_removed_listener_is_read_until_empty_and_closed_and_an_added_one_is_opened(
 }
 
 #[test]
+fn a_socket_units_socket_outlives_the_reload_that_removes_its_listener() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = Manager::new();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap();
+    manager.keep("statsd", socket);
+    let url = format!("udp://{port}");
+    let with = format!("{LISTENER}{}", listener(&url));
+    let agent = Start::in_dir(&dir).config(&with).under(&manager).start();
+    send(port, "a:1|c");
+    agent.received(1);
+    take(&agent, &dir, LISTENER);
+    send(port, "a:1|c");
+    take(&agent, &dir, &with);
+    send(port, "a:1|c");
+    agent.received(3);
+    take(&agent, &dir, LISTENER);
+    assert!(manager.names().contains(&"statsd".to_owned()));
+    agent.stop();
+    let agent = Start::in_dir(&dir).config(&with).under(&manager).start();
+    send(port, "a:1|c");
+    agent.received(1);
+}
+
+#[test]
 fn a_port_that_is_taken_refuses_all_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let manager = Manager::new();

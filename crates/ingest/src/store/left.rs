@@ -42,12 +42,16 @@ impl Left {
     pub(super) fn new(stored: Vec<Stored>) -> Self {
         let mut left = Self::default();
         for stored in stored {
-            match place(&stored.socket) {
-                Ok(place) => left.known.entry(place).or_default().push(stored),
-                Err(error) => left.unfit.push((stored, error)),
-            }
+            left.put(stored);
         }
         left
+    }
+
+    pub(super) fn put(&mut self, stored: Stored) {
+        match place(&stored.socket) {
+            Ok(place) => self.known.entry(place).or_default().push(stored),
+            Err(error) => self.unfit.push((stored, error)),
+        }
     }
 
     pub(super) fn take(&mut self, place: &Place) -> Vec<Stored> {

@@ -374,3 +374,68 @@ fn a_socket_whose_process_was_killed_while_closing_it_is_no_trap() {
     sender_to(ended_port).send(b"x").unwrap();
     rig.until_received(2);
 }
+
+#[test]
+fn a_socket_units_socket_is_given_back_and_can_be_taken_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("statsd.sock");
+    let unixgram = UnixDatagram::bind(&path).unwrap();
+    let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = bound.local_addr().unwrap();
+    let urls = [format!("udp://{port}"), format!("unixgram:{}", path.display())];
+    let client = UnixDatagram::unbound().unwrap();
+    let send = |bytes: &[u8]| {
+        sender_to(port).send(bytes).unwrap();
+        client.send_to(bytes, &path).unwrap();
+    };
+    // All sockets of a unit have one name, and the manager has them as long as the unit runs.
+    let _unit = (bound.try_clone().unwrap(), unixgram.try_clone().unwrap());
+    let sockets = left(vec![("weir.socket", bound.into()), ("weir.socket", unixgram.into())]);
+    let mut rig = Rig::with_store(1, Store::new(sockets, None, None).unwrap());
+    for round in 1..=2 {
+        let sources = urls.each_ref().map(|url| listener(url));
+        for (url, source) in urls.iter().zip(&sources) {
+            rig.listeners.take_up(&udp(source, url, BUFFER)).unwrap();
+        }
+        send(b"before");
+        for source in &sources {
+            let closed = rig.close(source).unwrap();
+            assert_eq!((closed.kernel_dropped, closed.unread), (0, 0));
+        }
+        // Nobody listens, but the unit's sockets are open.
+        send(b"between");
+        assert_eq!(rig.seen.packets.len(), 4 * round - 2);
+        let sources = urls.each_ref().map(|url| listener(url));
+        for (url, source) in urls.iter().zip(&sources) {
+            rig.listeners.take_up(&udp(source, url, BUFFER)).unwrap();
+        }
+        rig.until_received(4 * round);
+        for source in &sources {
+            rig.close(source).unwrap();
+        }
+    }
+    let another = udp(&source(), &format!("udp://0.0.0.0:{}", port.port()), 0);
+    let in_use = rig.listeners.take_up(&another).unwrap_err();
+    assert!(in_use.to_string().ends_with("does a socket unit hold it?"), "{in_use}");
+}
+
+#[test]
+fn drops_at_a_socket_that_was_given_back_are_counted_once() {
+    let bound = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = bound.local_addr().unwrap();
+    let _unit = bound.try_clone().unwrap();
+    let store = Store::new(left(vec![("statsd", bound.into())]), Some(Vec::new()), None).unwrap();
+    let mut rig = Rig::with_store(1, store);
+    let shared = source();
+    let open = udp(&shared, &format!("udp://{port}"), 0);
+    rig.listeners.take_up(&open).unwrap();
+    rig.turn();
+    let sender = sender_to(port);
+    for _ in 0..10_000 {
+        sender.send(&[b'x'; 100]).unwrap();
+    }
+    assert!(rig.close(&shared).unwrap().kernel_dropped > 0);
+    rig.listeners.take_up(&open).unwrap();
+    rig.turn();
+    assert_eq!(rig.kernel_drops(), 0);
+}
