@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use metric::{Origin, Source};
+use metric::{Origin, Source, check_container_id};
 
 /// Container ids that were claimed, each a source of its own, the same for every worker. Of each
 /// listener at most so many: what is over the bound stays the listener's.
@@ -31,9 +31,11 @@ impl Claims {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// The source of a container id that came through this listener; `None` if there are too many.
+    /// The source of a container id that came through this listener; `None` if no container may
+    /// have it, or there are too many.
     pub(crate) fn source(&self, listener: &Source, container_id: &str) -> Option<Arc<Source>> {
         let Origin::Listener { listener: name } = &listener.origin else { return None };
+        check_container_id(container_id).ok()?;
         let mut claimed = self.by_listener.entry(name.clone()).or_default();
         if let Some((source, _)) = claimed.get(container_id) {
             return Some(source.clone());
@@ -99,6 +101,19 @@ mod tests {
         assert!(claims.source(&listener, "b").is_some());
         claims.opened(&listener);
         claims.closed(&listener);
+    }
+
+    #[test]
+    fn what_no_container_may_be_called_stays_the_listeners() {
+        let claims = Claims::new(2);
+        let listener =
+            Source::new(Origin::Listener { listener: "udp://l".into() }, ReadAs::default());
+        let [longest, longer] = [255, 256].map(|bytes| "x".repeat(bytes));
+        assert!(claims.source(&listener, &longest).is_some());
+        for id in [&*longer, "a/b", "a\nb", ".."] {
+            assert_eq!(claims.source(&listener, id), None, "{id}");
+        }
+        assert!(claims.source(&listener, "in-4026531835").is_some());
     }
 
     #[test]

@@ -476,7 +476,8 @@ impl Reader {
         self.complaints.about((index, source), (trouble, count), bytes, via.batch.at);
     }
 
-    /// The source of a container that a line names; the line's own if there are too many.
+    /// The source of a container that a line names; the line's own if none may be called so, or there
+    /// are too many.
     fn claimed(&mut self, via: Via<'_>, container_id: &str) -> SourceIndex {
         match self.claims.source(via.batch.listener, container_id) {
             Some(source) => self.index_of(&source),
