@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What is dropped of series when they are first seen.
+/// What is dropped of the series of StatsD lines when they are first seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TagRule {
