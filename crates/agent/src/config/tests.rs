@@ -131,6 +131,7 @@ fn an_error_says_where_and_what_was_expected() {
         ("workers = 1\nflush_intervall = \"1s\"", ["line 2", "flush_intervall", "flush_interval"]),
         ("flush_interval = 10", ["line 1", "invalid type", "string"]),
         ("flush_interval = \"10 parsecs\"", ["line 1", "10 parsecs", "10s"]),
+        ("shutdown_grace = \"36501d\"", ["line 1", "36501d", "36500d"]),
         ("[[listener]]\nurl = \"tcp://x:1\"", ["line 2", "tcp://x:1", "unixgram:PATH"]),
         ("[containers]\nports = \"9-1\"", ["line 2", "9-1", "FIRST-LAST"]),
         ("[containers]\non_failure = \"404\"", ["line 2", "404", "500"]),

@@ -42,11 +42,18 @@ pub(crate) mod duration {
         parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 
+    // A time that is so far away is still one that the clock can tell.
+    const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
     /// Reads one, for flags too.
     pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-        humantime::parse_duration(text).map_err(|error| {
+        let duration = humantime::parse_duration(text).map_err(|error| {
             format!("{text:?} is no duration ({error}); write 10s, 250ms, 5m or 1h")
-        })
+        })?;
+        if duration > LONGEST {
+            return Err(format!("{text:?} is too long; write at most 36500d"));
+        }
+        Ok(duration)
     }
 }
 
