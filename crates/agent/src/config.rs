@@ -221,6 +221,9 @@ impl Config {
         if self.flush_interval < least || self.flush_interval > Duration::from_hours(1) {
             return Err("flush_interval: expected 100ms to 1h".to_owned());
         }
+        if self.shutdown_grace < least {
+            return Err("shutdown_grace: expected at least 100ms".to_owned());
+        }
         if self.workers > 64 {
             return Err("workers: expected 0 to 64".to_owned());
         }

@@ -178,9 +178,12 @@ impl Pipeline {
     /// Lets the data run dry: no new containers, sockets read until empty, a last flush, outputs
     /// drained. Takes no longer than `grace`, whatever is stuck; that is counted or kept.
     pub(crate) async fn stop(self, grace: Duration) {
-        let deadline = Instant::now() + grace;
-        self.front.stop(deadline).await;
-        self.in_force.stop(deadline).await;
+        let began = Instant::now();
+        // Whoever asks or streams, and does not come to an end, takes little of it from what came.
+        let requests = began + grace / 4;
+        self.front.stop(requests).await;
+        self.in_force.stop(requests).await;
+        let deadline = began + grace;
         self.workers.drain(deadline).await;
         let (flushed, saving) = self.flush.finish(deadline).await;
         ship_stop(self.outputs, deadline).await;

@@ -142,6 +142,7 @@ fn an_error_says_where_and_what_was_expected() {
         ("[prometheus]\nlisten = \"61091\"", ["line 2", "61091", "0.0.0.0:61091"]),
         ("[prometheus]\ncounter_suffix = \".x\"", ["FILE", "counter_suffix", "_total"]),
         ("flush_interval = \"1ms\"", ["FILE", "flush_interval", "100ms"]),
+        ("shutdown_grace = \"0s\"", ["FILE", "shutdown_grace", "100ms"]),
         ("quantiles = [1.0]", ["FILE", "quantiles", "below 1"]),
         ("[[listener]]\n[[listener]]", ["FILE", "udp://127.0.0.1:8125", "twice"]),
         ("[limits]\nburst_bytes = 0", ["FILE", "limits.burst_bytes", "1 to"]),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -124,6 +125,20 @@ fn a_stop_is_over_within_the_grace_period_though_the_disk_is_stuck() {
     assert_eq!(agent.stop().sum("a", "sum"), 1.0);
     let log = fs::read_to_string(dir.path().join("log")).unwrap();
     assert!(log.contains("are not saved in time"), "{log}");
+}
+
+#[test]
+fn a_request_that_does_not_end_takes_no_grace_period_from_the_last_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "shutdown_grace = \"1s\"\nflush_interval = \"1h\"\n";
+    let agent = Start::in_dir(&dir).config(config).start();
+    agent.send("a:1|c");
+    agent.received(1);
+    let mut half = TcpStream::connect(agent.http.unwrap()).unwrap();
+    half.write_all(b"GET /status.json HTTP/1.1\r\n").unwrap();
+    // The connection before is accepted first.
+    agent.ask("GET", "/healthz", "");
+    assert_eq!(agent.stop().sum("a", "sum"), 1.0);
 }
 
 #[test]
