@@ -86,6 +86,9 @@ impl Front {
             servers.push(Server::bind_stored(&endpoint, store)?);
         }
         containers.restore(known.containers);
+        for container in containers.list() {
+            contexts.taken_up(&container.container_id);
+        }
 
         let (status, readers) = mpsc::channel(READERS);
         let (cardinality, queries) = mpsc::channel(READERS);

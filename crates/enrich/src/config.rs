@@ -34,13 +34,17 @@ pub struct Config {
 /// Only what Mesos surely said counts: a call that failed does not, nor a list with an entry that
 /// cannot be read, nor a container that the agent's state still runs. An agent that restarts
 /// refuses every call until it has recovered its containers; an empty list is believed only beside
-/// a state that was told in the same poll. An agent whose authorizer hides containers from us
-/// cannot be told from one that has none: there this is to be turned off.
+/// a state that was told in the same poll.
+///
+/// An agent leaves out of its answers what we may not see, without a word. So only a container that
+/// it told of since it was registered can be gone; one that was taken up at the start, which may have
+/// ended before, also if the same answer tells of another. And none is gone that still sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Reconcile {
     /// Mesos must not have it in any answer for so long, in two at least. Default 60 s.
     pub apart: Duration,
-    /// It must have been registered, or taken up at the start, so long ago. Default 10 min.
+    /// It must have been registered, or taken up at the start, so long ago, and have sent nothing
+    /// since then. Default 10 min.
     pub age: Duration,
 }
 

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
+use dashmap::mapref::multiple::RefMulti;
 use metric::{Dimensions, Source, check_container_id};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Duration, Instant};
@@ -19,7 +20,7 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-use entry::{Entry, Life};
+use entry::{Entry, Life, Sight};
 
 // A removed container's context is kept for so long, for batches that are still on their way.
 const LINGER: Duration = Duration::from_mins(5);
@@ -151,7 +152,8 @@ impl Contexts {
         Ok((contexts, poller, retired))
     }
 
-    /// A container was registered, or taken up at the start: Mesos will be asked who it is.
+    /// A container was registered, or is about to be [`taken_up`](Self::taken_up): Mesos will be
+    /// asked who it is.
     pub fn registered(&self, container_id: &str) {
         let now = Instant::now();
         let first_look = self.0.asks.then(|| now + entry::delay(0, self.0.every));
@@ -166,6 +168,14 @@ impl Contexts {
             }
         };
         self.0.want(due);
+    }
+
+    /// A registered container is one of an earlier process. It may have ended in between, and then
+    /// Mesos will never tell of it.
+    pub fn taken_up(&self, container_id: &str) {
+        if let Some(mut entry) = self.0.entries.get_mut(container_id) {
+            entry.sight = Sight::TakenUp;
+        }
     }
 
     /// A container was removed: its context is kept for a few minutes, for what is on its way.
@@ -289,11 +299,15 @@ impl Contexts {
         retire: &mpsc::Sender<String>,
     ) {
         let now = Instant::now();
+        let is_seen = |item: RefMulti<'_, Arc<str>, Entry>| {
+            matches!(item.life, Life::Registered(_)) && census.sees(item.key())
+        };
+        let sees_any = self.0.entries.iter().any(is_seen);
         for mut item in self.0.entries.iter_mut() {
             let (container_id, entry) = item.pair_mut();
             if census.sees(container_id) {
-                entry.absent = None;
-            } else if census.lacks(container_id) && entry.is_overdue(now, rule) {
+                entry.is_there();
+            } else if census.lacks(container_id) && entry.is_overdue(now, rule, sees_any) {
                 // If the agent is behind, the next poll tells it.
                 entry.retired = retire.try_send(container_id.to_string()).is_ok();
             }

@@ -33,21 +33,36 @@ pub(super) struct Entry {
     pub(super) due: Option<Instant>,
     /// It sent points before it was complete, and got its late tries.
     sent: bool,
+    /// Whether Mesos would tell of it.
+    pub(super) sight: Sight,
     /// Since when Mesos does not have it.
-    pub(super) absent: Option<Instant>,
+    absent: Option<Instant>,
     /// That was told.
     pub(super) retired: bool,
     /// What was last answered, and the node's dimensions in it.
     answer: Option<(Arc<Dimensions>, Arc<Dimensions>)>,
 }
 
-/// Whether a container is there, and since when.
+/// Whether a container is there.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Life {
+    /// It was registered or heard of; last then.
     Registered(Instant),
+    /// Since then.
     Removed(Instant),
     /// Only a client spoke of it; last then.
     Claimed(Instant),
+}
+
+/// Whether Mesos, which hides what we may not see, would tell of a container that is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sight {
+    /// It never did.
+    Unknown,
+    /// Nor of this one, which is of an earlier process and may have ended in between.
+    TakenUp,
+    /// It did, since the container was registered.
+    Seen,
 }
 
 /// How long to wait for the next poll after so many tries. The isolator speaks of a container
@@ -73,6 +88,7 @@ impl Entry {
             tries: 0,
             due,
             sent: false,
+            sight: Sight::Unknown,
             absent: None,
             retired: false,
             answer: None,
@@ -149,16 +165,29 @@ impl Entry {
         }
     }
 
-    /// Whether it has been gone for long enough; called for each poll that lacks it.
-    pub(super) fn is_overdue(&mut self, now: Instant, rule: Reconcile) -> bool {
-        let Life::Registered(since) = self.life else { return false };
-        let absent = *self.absent.get_or_insert(now);
-        !self.retired && now - absent >= rule.apart && now - since > rule.age
+    /// Mesos has it.
+    pub(super) fn is_there(&mut self) {
+        self.sight = Sight::Seen;
+        self.absent = None;
     }
 
-    /// Somebody spoke of it.
+    /// Whether it has been gone for long enough; called for each poll that lacks it. `sees_others`:
+    /// that poll told of another registered container.
+    pub(super) fn is_overdue(&mut self, now: Instant, rule: Reconcile, sees_others: bool) -> bool {
+        let Life::Registered(last) = self.life else { return false };
+        let absent = *self.absent.get_or_insert(now);
+        let would_be_seen = match self.sight {
+            Sight::Unknown => false,
+            Sight::TakenUp => sees_others,
+            Sight::Seen => true,
+        };
+        let is_silent = now - last > rule.age;
+        !self.retired && now - absent >= rule.apart && is_silent && would_be_seen
+    }
+
+    /// It spoke, or somebody spoke of it.
     pub(super) fn heard_of(&mut self, now: Instant) {
-        if let Life::Claimed(last) = &mut self.life {
+        if let Life::Registered(last) | Life::Claimed(last) = &mut self.life {
             *last = now;
         }
     }

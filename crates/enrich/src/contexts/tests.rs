@@ -275,6 +275,7 @@ async fn a_container_that_mesos_lost_is_retired_once_and_only_when_that_is_sure(
     let other = census(&[], &["other"]);
     contexts.registered("c");
     contexts.dimensions(&claimed("only claimed"));
+    reconcile(&census(&[], &["c", "only claimed"]));
     // Long gone, but too young.
     for _ in 0..10 {
         reconcile(&other);
@@ -305,12 +306,71 @@ async fn a_container_that_mesos_lost_is_retired_once_and_only_when_that_is_sure(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_mesos_never_told_of_is_hidden_and_not_gone() {
+    let (contexts, retire, mut retired) = contexts(with_mesos());
+    let rule = Reconcile::default();
+    contexts.registered("seen");
+    contexts.registered("hidden");
+    for _ in 0..60 {
+        contexts.reconcile(&census(&[], &["seen", "other"]), rule, &retire);
+        advance(60 * SECOND).await;
+    }
+    assert_eq!(retired.try_recv().ok(), None);
+    // What it told of before a registration does not count.
+    contexts.removed("seen");
+    contexts.registered("seen");
+    for _ in 0..60 {
+        contexts.reconcile(&census(&[], &["other"]), rule, &retire);
+        advance(60 * SECOND).await;
+    }
+    assert_eq!(retired.try_recv().ok(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_of_before_a_restart_is_retired_only_if_mesos_tells_of_another() {
+    let (contexts, retire, mut retired) = contexts(with_mesos());
+    let rule = Reconcile::default();
+    for id in ["ended", "runs"] {
+        contexts.registered(id);
+        contexts.taken_up(id);
+    }
+    for _ in 0..60 {
+        contexts.reconcile(&census(&[], &["not registered"]), rule, &retire);
+        advance(60 * SECOND).await;
+    }
+    assert_eq!(retired.try_recv().ok(), None);
+    contexts.reconcile(&census(&[], &["runs"]), rule, &retire);
+    assert_eq!(retired.try_recv().ok().as_deref(), Some("ended"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_still_sends_is_not_retired() {
+    let (contexts, retire, mut retired) = contexts(with_mesos());
+    let rule = Reconcile::default();
+    contexts.registered("c");
+    contexts.reconcile(&census(&[], &["c"]), rule, &retire);
+    for _ in 0..60 {
+        contexts.dimensions(&container("c"));
+        contexts.reconcile(&census(&[], &["other"]), rule, &retire);
+        advance(60 * SECOND).await;
+    }
+    assert_eq!(retired.try_recv().ok(), None);
+    advance(9 * 60 * SECOND).await;
+    contexts.reconcile(&census(&[], &["other"]), rule, &retire);
+    assert_eq!(retired.try_recv().ok(), None);
+    advance(SECOND).await;
+    contexts.reconcile(&census(&[], &["other"]), rule, &retire);
+    assert_eq!(retired.try_recv().ok().as_deref(), Some("c"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_retired_containers_than_the_agent_takes_are_told_again() {
     let (contexts, retire, mut retired) = contexts(with_mesos());
     let rule = Reconcile { apart: SECOND, age: SECOND };
     for id in ["a", "b", "c"] {
         contexts.registered(id);
     }
+    contexts.reconcile(&census(&[], &["a", "b", "c"]), rule, &retire);
     let other = census(&[], &["other"]);
     contexts.reconcile(&other, rule, &retire);
     advance(2 * SECOND).await;

@@ -247,7 +247,9 @@ async fn a_container_that_mesos_does_not_have_any_more_is_retired_once() {
     let rule = Reconcile { apart: Duration::from_millis(30), age: Duration::from_millis(30) };
     let mut running = run(Config { reconcile: Some(rule), ..config(mesos.url()) });
     running.contexts.registered("gone");
+    running.contexts.taken_up("gone");
     running.contexts.registered("c");
+    running.contexts.registered("hidden");
     assert_eq!(running.retired.recv().await.as_deref(), Some("gone"));
     mesos.more(9).await;
     assert!(running.retired.try_recv().is_err());
@@ -268,6 +270,7 @@ async fn an_agent_that_recovers_or_hides_its_containers_retires_nothing() {
         let rule = Reconcile { apart: Duration::ZERO, age: Duration::ZERO };
         let mut running = run(Config { reconcile: Some(rule), ..config(mesos.url()) });
         running.contexts.registered("c");
+        running.contexts.taken_up("c");
         mesos.more(12).await;
         assert!(running.retired.try_recv().is_err());
     }
