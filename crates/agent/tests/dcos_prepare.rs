@@ -80,6 +80,25 @@ fn an_agent_gets_its_address_and_its_fault_domain() {
 }
 
 #[test]
+fn an_address_that_is_not_told_keeps_no_node_from_starting() {
+    let node = Node::new();
+    for broken in ["echo 10.9; exit 1", "exit 0"] {
+        node.script("opt/mesosphere/bin/detect_ip", broken);
+        let output = node.prepare();
+        assert!(node.read(RESULT).contains(r#"url = "http://127.0.0.1:5051""#), "{broken}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("detect_ip does not tell the address"), "{said}");
+        fs::remove_file(node.path(RESULT)).unwrap();
+    }
+    // What was made when it was known is better than none.
+    node.script("opt/mesosphere/bin/detect_ip", "echo 10.9.8.7");
+    node.prepare();
+    node.script("opt/mesosphere/bin/detect_ip", "exit 1");
+    node.prepare();
+    assert!(node.read(RESULT).contains(r#"url = "http://10.9.8.7:5051""#));
+}
+
+#[test]
 fn a_master_serves_its_node_only() {
     let node = Node::new();
     node.write("etc/mesosphere/roles/master", "");
