@@ -206,6 +206,7 @@ impl Latest {
             now: ticks(start.elapsed()),
             expiry: ticks(config.expiry),
             total_expiry: total_expiry.load(Ordering::Relaxed),
+            in_order: false,
             most_series: config.most_series,
             series,
             totals,

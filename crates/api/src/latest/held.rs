@@ -49,7 +49,7 @@ struct Series {
     newest: Newest,
     /// See [`Seen::number`].
     number: u64,
-    /// When weir last saw a value.
+    /// When weir last took in a value; one that came late is not taken in.
     last: Tick,
     /// See [`Seen::at`].
     at: u32,
@@ -70,6 +70,8 @@ pub(super) struct Moment<'a> {
     pub(super) now: Tick,
     pub(super) expiry: Tick,
     pub(super) total_expiry: Tick,
+    /// Of two values the later is the newer one, whatever their times.
+    pub(super) in_order: bool,
     pub(super) most_series: usize,
     pub(super) series: &'a AtomicUsize,
     pub(super) totals: &'a AtomicUsize,
@@ -186,6 +188,7 @@ impl Held {
         self.has_ended.store(false, Ordering::Relaxed);
         self.was_told_last.store(false, Ordering::Relaxed);
         self.last.store(moment.now, Ordering::Relaxed);
+        let moment = Moment { in_order: self.source.is_measured(), ..moment };
         let mut told = self.told();
         told.dimensions = batch.dimensions.clone();
         if told.quantiles != batch.quantiles {
@@ -346,13 +349,16 @@ fn keep(
 impl Series {
     fn take_in(&mut self, value: &Value, at: u32, moment: Moment<'_>) {
         // A value with a time of its own may come after a newer one. What has expired is not newer.
-        let is_newest = at >= self.at || !moment.is_live(self.last);
+        let is_newest = moment.in_order || at >= self.at || !moment.is_live(self.last);
         let has_total = moment.has_total(self.last);
+        if !is_newest && matches!(value, Value::Gauge(_)) {
+            // Nor does it keep the series alive: after the wall clock stepped back all come late.
+            return;
+        }
         self.last = moment.now;
         match (value, &mut self.newest) {
             (Value::Counter { total, .. }, newest) => *newest = Newest::Number(*total),
-            (Value::Gauge(level), newest) if is_newest => *newest = Newest::Number(*level),
-            (Value::Gauge(_), _) => {}
+            (Value::Gauge(level), newest) => *newest = Newest::Number(*level),
             (Value::Distinct(members), newest) => *newest = Newest::Number(*members as f64),
             (Value::Summary(interval), Newest::Summary(running)) if has_total => {
                 running.take_in(interval);

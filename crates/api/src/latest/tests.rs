@@ -168,6 +168,27 @@ async fn a_value_after_the_expiry_is_the_newest_whatever_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_the_wall_clock_stepped_back_values_are_the_newest_again_within_the_expiry() {
+    let latest = latest(LatestConfig::default());
+    let resources = Origin::Resources { container_id: "a".into() };
+    let (source, measured) = (container("a"), Source::new(resources, ReadAs::default()));
+    let say = |timestamp: i64, level: f64| {
+        for source in [&source, &measured] {
+            let points = vec![at(timestamp, gauge("g", level))];
+            // The ends of intervals do not step back.
+            latest.take_in(&batch(source, 5_000_000, points));
+        }
+    };
+    say(5_000, 1.0);
+    advance(EXPIRY).await;
+    say(1_000, 2.0);
+    assert_eq!(shown(&latest), ["g=1@5000", "g=2@1000"]);
+    advance(Duration::from_millis(100)).await;
+    say(1_001, 3.0);
+    assert_eq!(shown(&latest), ["g=3@1001", "g=3@1001"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_running_totals_of_a_distribution_outlive_it_for_their_own_expiry() {
     let total_expiry = Duration::from_mins(1);
     let latest = latest(LatestConfig { total_expiry, ..LatestConfig::default() });
