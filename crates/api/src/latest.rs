@@ -30,6 +30,9 @@ pub struct LatestConfig {
     /// A series is forgotten when weir saw no value of it for so long: the longest of its readers'
     /// expiries. Default 120 s.
     pub expiry: Duration,
+    /// How often is told what is measured: that is never missing between two polls, whatever the
+    /// expiry.
+    pub polls: Polls,
     /// The running count and sum of a distribution start from 0 when it was not seen for so long.
     /// Default 1 h.
     pub total_expiry: Duration,
@@ -40,10 +43,35 @@ pub struct LatestConfig {
     pub most_series: usize,
 }
 
+/// The time between two looks at what is measured; 0, the default, if there are none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Polls {
+    /// At what containers use.
+    pub resources: Duration,
+    /// At the node.
+    pub node: Duration,
+    /// At the Mesos agent's own metrics.
+    pub mesos_agent: Duration,
+}
+
+impl Polls {
+    fn of(&self, origin: &Origin) -> Duration {
+        match origin {
+            Origin::Resources { .. } => self.resources,
+            Origin::Node => self.node,
+            Origin::MesosAgent => self.mesos_agent,
+            Origin::Container { .. } | Origin::Listener { .. } | Origin::Claimed { .. } => {
+                Duration::ZERO
+            }
+        }
+    }
+}
+
 impl Default for LatestConfig {
     fn default() -> Self {
         Self {
             expiry: Duration::from_mins(2),
+            polls: Polls::default(),
             total_expiry: Duration::from_hours(1),
             keeps_ended: false,
             most_series: 2_000_000,
@@ -193,7 +221,8 @@ impl Latest {
         let mut roll = self.roll_mut();
         let number = roll.next_number;
         roll.next_number += 1;
-        let held = Arc::new(Held::new(source.clone(), number, self.0.start));
+        let two_polls = self.0.config.polls.of(&source.origin).saturating_mul(2);
+        let held = Arc::new(Held::new(source.clone(), number, self.0.start, two_polls));
         roll.by_source.insert(source.clone(), held.clone());
         roll.in_order.insert(held.order(), held.clone());
         held

@@ -44,7 +44,9 @@ pub use containers::{
 pub use endpoint::Endpoint;
 pub use error::ApiError;
 pub use health::Health;
-pub use latest::{Held, Latest, LatestConfig, LatestCounts, Newest, Place, RunningSummary, Seen};
+pub use latest::{
+    Held, Latest, LatestConfig, LatestCounts, Newest, Place, Polls, RunningSummary, Seen,
+};
 pub use prometheus::{Clash, Prometheus, PrometheusConfig, PrometheusStatus, Refusals};
 pub use server::Server;
 pub use status::{

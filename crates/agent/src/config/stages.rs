@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use aggregate::FlushConfig;
-use api::{ContainersConfig, LatestConfig, PrometheusConfig, V0Config};
+use api::{ContainersConfig, LatestConfig, Polls, PrometheusConfig, V0Config};
 use enrich::{Credentials, IdentityConfig, LabelRules, MesosConfig, Reconcile};
 use metric::Quantiles;
 use ship::OutputConfig;
@@ -109,6 +109,11 @@ impl Config {
         let of_prometheus = self.prometheus.enabled.then(|| self.to_prometheus().expiry);
         Some(LatestConfig {
             expiry: of_v0.max(of_prometheus)?,
+            polls: Polls {
+                resources: self.mesos.poll,
+                node: self.node.poll,
+                mesos_agent: self.mesos.snapshot,
+            },
             total_expiry: self.total_expiry,
             // A container's series go after one more scrape.
             keeps_ended: self.prometheus.enabled,

@@ -100,6 +100,14 @@ fn what_follows_from_other_keys_is_filled_in() {
 }
 
 #[test]
+fn the_newest_values_are_told_how_often_each_kind_of_measurement_comes() {
+    let config = load("[mesos]\npoll = \"3m\"\nsnapshot = \"4m\"\n[node]\npoll = \"5m\"").unwrap();
+    let polls = config.to_latest().unwrap().polls;
+    let minutes = [polls.resources, polls.mesos_agent, polls.node].map(|it| it.as_secs() / 60);
+    assert_eq!(minutes, [3, 4, 5]);
+}
+
+#[test]
 fn flags_beat_the_file() {
     let flags = Flags {
         listen: vec!["udp://127.0.0.1:1".parse().unwrap()],

@@ -20,6 +20,8 @@ pub struct Held {
     source: Arc<Source>,
     number: u64,
     start: Instant,
+    /// Its series are shown for so long at least.
+    least_expiry: Tick,
     hasher: RandomState,
     /// When its last batch came.
     last: AtomicU32,
@@ -98,11 +100,17 @@ impl Moment<'_> {
 pub struct Place(u64);
 
 impl Held {
-    pub(super) fn new(source: Arc<Source>, number: u64, start: Instant) -> Self {
+    pub(super) fn new(
+        source: Arc<Source>,
+        number: u64,
+        start: Instant,
+        least_expiry: Duration,
+    ) -> Self {
         Self {
             source,
             number,
             start,
+            least_expiry: ticks(least_expiry),
             hasher: RandomState::default(),
             last: AtomicU32::new(0),
             has_ended: AtomicBool::new(false),
@@ -143,16 +151,16 @@ impl Held {
         }
     }
 
-    /// Whether a value of any of its series was seen within `expiry`.
+    /// Whether a value of any of its series was seen within `expiry`, or two [`Polls`](crate::Polls).
     pub fn is_live(&self, expiry: Duration) -> bool {
-        self.since(self.last.load(Ordering::Relaxed)) <= ticks(expiry)
+        self.since(self.last.load(Ordering::Relaxed)) <= self.expiry(expiry)
     }
 
-    /// Appends the next of its series that were seen within `expiry`, in the order in which they
-    /// first came, and says whether there may be more after them. A bounded piece: often nothing
-    /// is appended though there is more.
+    /// Appends the next of its series that were seen within `expiry`, or two
+    /// [`Polls`](crate::Polls), in the order in which they first came, and says whether there may
+    /// be more after them. A bounded piece: often nothing is appended though there is more.
     pub fn read(&self, place: &mut Place, expiry: Duration, into: &mut Vec<Seen>) -> bool {
-        let (expiry, now) = (ticks(expiry), self.now());
+        let (expiry, now) = (self.expiry(expiry), self.now());
         let told = self.told();
         let from = told.series.partition_point(|series| series.number < place.0);
         let piece = told.series[from..].iter().take(PIECE);
@@ -167,12 +175,13 @@ impl Held {
         from + PIECE < told.series.len()
     }
 
-    /// Whether a value of this series was seen within `expiry`.
+    /// Whether a value of this series was seen within `expiry`, or two [`Polls`](crate::Polls).
     pub fn has(&self, key: &SeriesKey, expiry: Duration) -> bool {
         let told = self.told();
         let is_it = |place: &u32| told.series[*place as usize].key == *key;
         let place = told.places.find(hash_of(&self.hasher, key), is_it);
-        place.is_some_and(|place| self.since(told.series[*place as usize].last) <= ticks(expiry))
+        let expiry = self.expiry(expiry);
+        place.is_some_and(|place| self.since(told.series[*place as usize].last) <= expiry)
     }
 
     pub(super) fn order(&self) -> (Option<Arc<str>>, u64) {
@@ -188,7 +197,7 @@ impl Held {
         self.has_ended.store(false, Ordering::Relaxed);
         self.was_told_last.store(false, Ordering::Relaxed);
         self.last.store(moment.now, Ordering::Relaxed);
-        let moment = Moment { in_order: self.source.is_measured(), ..moment };
+        let moment = self.seen_from(moment);
         let mut told = self.told();
         told.dimensions = batch.dimensions.clone();
         if told.quantiles != batch.quantiles {
@@ -209,13 +218,22 @@ impl Held {
             *told = Told::default();
             return true;
         }
-        told.tidy(&self.hasher, moment);
+        told.tidy(&self.hasher, self.seen_from(moment));
         if self.has_ended() {
             // Nothing comes that they could be added to.
             moment.totals.fetch_sub(told.totals.len(), Ordering::Relaxed);
             told.totals = HashMap::default();
         }
         told.series.is_empty() && told.totals.is_empty()
+    }
+
+    fn seen_from<'a>(&self, moment: Moment<'a>) -> Moment<'a> {
+        let expiry = moment.expiry.max(self.least_expiry);
+        Moment { expiry, in_order: self.source.is_measured(), ..moment }
+    }
+
+    fn expiry(&self, of_reader: Duration) -> Tick {
+        ticks(of_reader).max(self.least_expiry)
     }
 
     fn now(&self) -> Tick {

@@ -153,6 +153,24 @@ async fn what_was_not_seen_for_its_expiry_is_not_shown_and_then_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_measured_is_never_missing_between_two_polls() {
+    let polls = Polls { node: EXPIRY * 2, ..Polls::default() };
+    let latest = latest(LatestConfig { polls, ..LatestConfig::default() });
+    let node = Source::new(Origin::Node, ReadAs::default());
+    for source in [&node, &container("a")] {
+        latest.take_in(&batch(source, 10_000, vec![gauge("g", 1.0)]));
+    }
+    advance(EXPIRY * 4).await;
+    latest.end_flush();
+    assert_eq!((shown(&latest), latest.counts().series), (vec!["g=1@10".to_owned()], 1));
+    let held = &latest.sources()[0];
+    assert!(held.is_live(EXPIRY) && held.has(&gauge("g", 1.0).key, EXPIRY));
+    advance(Duration::from_secs(1)).await;
+    latest.end_flush();
+    assert!(latest.sources().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_value_after_the_expiry_is_the_newest_whatever_its_time() {
     let (latest, source) = (latest(LatestConfig::default()), container("a"));
     let points = vec![gauge("g", 1.0), gauge("1", 0.0), gauge("2", 0.0), gauge("3", 0.0)];
