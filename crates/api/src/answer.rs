@@ -3,10 +3,15 @@ mod body;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
+use tokio::time::Instant;
 
 pub(crate) use body::{Body, PIECE, Pieces};
 
 pub(crate) type Answer = Response<Body>;
+
+/// An extension of an answer that takes up much room: who has not read it by then is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until(pub(crate) Instant);
 
 const JSON: &str = "application/json; charset=UTF-8";
 const TEXT: &str = "text/plain; charset=UTF-8";

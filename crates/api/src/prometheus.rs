@@ -3,7 +3,7 @@
 //! A scrape copies what it shows and puts it in order, for the format wants a name in one place:
 //! with all that belongs to it 64 to 140 bytes a series, 150 to 390 a timer (`tests/scrape.rs` holds
 //! it to that). The text is written as it is taken, so that no more than a piece of it is in memory.
-//! Two scrapes are answered at once, others wait.
+//! Two scrapes are answered at once, others wait; a slow reader is cut.
 
 mod account;
 mod encoding;
@@ -23,9 +23,9 @@ use flate2::write::GzEncoder;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::answer::{self, Answer, Body, PIECE};
+use crate::answer::{self, Answer, Body, PIECE, Until};
 use crate::status::{STATUS_PATIENCE, read_status};
 use crate::{Latest, Status, StatusFeed};
 use account::Account;
@@ -39,6 +39,10 @@ const MOST_AT_ONCE: usize = 2;
 
 /// How long a further one waits; less than the 10 s after which Prometheus gives up.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take from its turn on, so that slow readers keep nobody else from theirs.
+/// A Prometheus server gives up as soon, unless it is told otherwise.
+const LONGEST_SCRAPE: Duration = Duration::from_secs(10);
 
 /// What is shown.
 #[derive(Clone, Debug)]
@@ -100,6 +104,7 @@ impl Prometheus {
             self.0.account.busy();
             return unavailable(format!("{MOST_AT_ONCE} other scrapes are under way"));
         };
+        let until = Until(Instant::now() + LONGEST_SCRAPE);
         let inner = self.0.clone();
         // To put so much in order takes longer than others here may be kept from their work.
         let families = tokio::task::spawn_blocking(move || inner.families()).await;
@@ -120,7 +125,9 @@ impl Prometheus {
             is_done: false,
             _turn: turn,
         };
-        head(is_gzip, scrape.into_body())
+        let mut answer = head(is_gzip, scrape.into_body());
+        answer.extensions_mut().insert(until);
+        answer
     }
 }
 

@@ -14,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ingest::Store;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::answer::Until;
 use crate::request::Request;
 use crate::seldom::Seldom;
 use crate::{ApiError, App, Endpoint, Event};
@@ -34,7 +35,8 @@ const LONGEST_REQUEST: Duration = Duration::from_millis(4500);
 /// of a body is told so.
 const LONGEST_STALL: Duration = Duration::from_millis(4800);
 
-/// How long a connection may last that keeps moving: a large answer to a slow reader.
+/// How long a connection may last that keeps moving: a large answer to a slow reader. An answer may
+/// say [`Until`] when.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(30);
 
 /// How long open connections are waited for when the server stops.
@@ -167,12 +169,17 @@ where
     let traffic = Arc::clone(&app.traffic);
     let head_came = Arc::new(AtomicBool::new(false));
     let coming = Arc::clone(&head_came);
+    let (tell_end, mut end) = watch::channel(Instant::now() + LONGEST_CONNECTION);
+    let tell_end = Arc::new(tell_end);
     let service = service_fn(move |request| {
         coming.store(true, Ordering::Relaxed);
-        let app = app.clone();
+        let (app, tell_end) = (app.clone(), Arc::clone(&tell_end));
         async move {
             let request = Request::read(request, deadline).await;
             let mut answer = app.answer(request).await;
+            if let Some(Until(earlier)) = answer.extensions_mut().remove() {
+                tell_end.send_replace(earlier);
+            }
             let headers = answer.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
             Ok::<_, Infallible>(answer)
@@ -206,12 +213,28 @@ where
         }
         Some(connection.await)
     };
-    match timeout(LONGEST_CONNECTION, conversation).await {
-        Ok(Some(Ok(()))) => {}
-        Ok(None) | Err(_) => traffic.count(Event::Cut),
-        Ok(Some(Err(error))) if is_stalled(&error) => traffic.count(Event::Cut),
-        Ok(Some(Err(error))) if error.is_parse() => traffic.count(Event::Undecodable),
-        Ok(Some(Err(error))) => debug!("a connection ended early: {error}"),
+    let ended = tokio::select! {
+        biased;
+        ended = conversation => ended,
+        () = reached(&mut end) => None,
+    };
+    match ended {
+        Some(Ok(())) => {}
+        None => traffic.count(Event::Cut),
+        Some(Err(error)) if is_stalled(&error) => traffic.count(Event::Cut),
+        Some(Err(error)) if error.is_parse() => traffic.count(Event::Undecodable),
+        Some(Err(error)) => debug!("a connection ended early: {error}"),
+    }
+}
+
+// Until the moment that was last told.
+async fn reached(moment: &mut watch::Receiver<Instant>) {
+    loop {
+        let last = *moment.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(last) => return,
+            Ok(()) = moment.changed() => {}
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{App, Event, Health, Status, Views};
+use api::{App, Event, Health, Latest, LatestConfig, Prometheus, PrometheusConfig, Status, Views};
+use metric::{Batch, Datapoint, Kind, Origin, Quantiles, ReadAs, SeriesKey, Source, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::rig::{Rig, Served, asks, config, isolator, read};
@@ -80,6 +82,55 @@ async fn a_reader_that_stalls_is_cut() {
     // Nothing more is read for a while.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(served.traffic.read().get(Event::Cut), 1);
+}
+
+/// A page for Prometheus that takes a slow reader half a minute.
+fn long_page() -> Prometheus {
+    let gauge = |n: usize| Datapoint {
+        key: SeriesKey::new(Kind::Gauge, &format!("gauge.{n}"), &[]),
+        timestamp: None,
+        value: Value::Gauge(n as f64),
+    };
+    let latest = Latest::new(LatestConfig::default());
+    latest.take_in(&Arc::new(Batch {
+        source: Source::new(Origin::Node, ReadAs::default()),
+        dimensions: Arc::default(),
+        end_ms: 1000,
+        interval_ms: 1000,
+        first_seq: 0,
+        quantiles: Arc::new(Quantiles::default()),
+        datapoints: (0..20_000).map(gauge).collect(),
+    }));
+    let (status, mut asked) = mpsc::channel::<oneshot::Sender<_>>(1);
+    tokio::spawn(async move {
+        while let Some(tell) = asked.recv().await {
+            let _ = tell.send(Arc::default());
+        }
+    });
+    Prometheus::new(PrometheusConfig::default(), latest, status)
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_readers_of_a_scrape_are_cut_so_that_others_have_their_turn() {
+    let served = Served::start(App { prometheus: Some(long_page()), ..App::default() });
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: \r\n\r\n";
+    for _ in 0..2 {
+        let mut slow = UnixStream::connect(&served.path).await.unwrap();
+        slow.write_all(scrape.as_bytes()).await.unwrap();
+        tokio::spawn(async move {
+            let mut piece = vec![0; 50_000];
+            while slow.read(&mut piece).await.unwrap() > 0 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let busy = served.send(scrape).await;
+    assert!(busy.ends_with("2 other scrapes are under way"), "{busy}");
+    let answer = served.send(scrape).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:.99}");
+    assert!(answer.contains("\ngauge_19999 19999\n"));
+    assert_eq!(served.traffic.read().get(Event::Cut), 2);
 }
 
 #[tokio::test]
