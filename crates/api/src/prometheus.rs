@@ -101,16 +101,17 @@ impl Prometheus {
         }
         let turn = timeout(LONGEST_WAIT, self.0.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
-            self.0.account.busy();
+            self.0.account.turned_away();
             return unavailable(format!("{MOST_AT_ONCE} other scrapes are under way"));
         };
         let until = Until(Instant::now() + LONGEST_SCRAPE);
+        let Some(status) = read_status(&self.0.status).await else {
+            self.0.account.turned_away();
+            return unavailable(format!("The status could not be read within {STATUS_PATIENCE:?}"));
+        };
         let inner = self.0.clone();
         // To put so much in order takes longer than others here may be kept from their work.
         let families = tokio::task::spawn_blocking(move || inner.families()).await;
-        let Some(status) = read_status(&self.0.status).await else {
-            return unavailable(format!("The status could not be read within {STATUS_PATIENCE:?}"));
-        };
         let Ok(families) = families else {
             return unavailable("weir stops".to_owned());
         };

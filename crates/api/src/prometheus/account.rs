@@ -10,7 +10,7 @@ const MOST_EXAMPLES: usize = 10;
 pub struct PrometheusStatus {
     /// Scrapes that were answered, or are being.
     pub scrapes: u64,
-    /// Scrapes that were turned away, because too many were under way.
+    /// Scrapes that were turned away, because too many were under way or the status was not told.
     pub busy: u64,
     /// Samples of the last one, without weir's own.
     pub samples: u64,
@@ -62,7 +62,7 @@ impl Account {
         self.with(|status| status.clone())
     }
 
-    pub(super) fn busy(&self) {
+    pub(super) fn turned_away(&self) {
         self.with(|status| status.busy += 1);
     }
 

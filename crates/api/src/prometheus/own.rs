@@ -244,7 +244,7 @@ pub(super) static FAMILIES: &[Family] = &[
 
     family("weir_prometheus_scrapes_total", Counter, "Scrapes that were answered, or are being.",
         |cut, row| row(&[], Count(cut.status.prometheus.scrapes))),
-    family("weir_prometheus_busy_total", Counter, "Scrapes that were turned away, because too many were under way.",
+    family("weir_prometheus_busy_total", Counter, "Scrapes that were turned away, because too many were under way or the status was not told.",
         |cut, row| row(&[], Count(cut.status.prometheus.busy))),
     family("weir_prometheus_samples", Gauge, "Samples of the last scrape, without weir's own.",
         |cut, row| row(&[], Count(cut.status.prometheus.samples))),

@@ -68,6 +68,7 @@ async fn a_scrape_is_weirs_own_numbers_and_the_newest_values() {
     let latest = latest();
     say(&latest, &container("a"), vec![point(Kind::Counter, "page.views", &[])]);
     let prometheus = prometheus(&latest, PrometheusConfig::default());
+    drop(get(&prometheus).await);
     let answer = get(&prometheus).await;
     assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!(answer.headers()["vary"], "Accept-Encoding");
@@ -77,7 +78,7 @@ async fn a_scrape_is_weirs_own_numbers_and_the_newest_values() {
     assert_eq!(families["weir_source_series"].samples.len(), 1);
     let views = &families["page_views"];
     assert_eq!((&*views.kind, views.samples[0].1), ("counter", 1.0));
-    // It counts itself, and the status was read after that.
+    // Those before it.
     assert_eq!(families["weir_prometheus_scrapes_total"].samples[0].1, 1.0);
     assert_eq!(families["weir_prometheus_samples"].samples[0].1, 1.0);
 }
@@ -102,6 +103,7 @@ async fn gzip_holds_the_same() {
     let of = |n: usize| point(Kind::Timer, &format!("t{}", n % 50), &[("n", &n.to_string())]);
     say(&latest, &container("a"), (0..2_000).map(of).collect());
     let prometheus = prometheus(&latest, PrometheusConfig::default());
+    drop(get(&prometheus).await);
     let plain = bytes(get(&prometheus).await).await;
     let gzip = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
     let answer = prometheus.answer(&Method::GET, &gzip).await;
@@ -165,4 +167,5 @@ async fn a_scrape_does_not_wait_for_a_status_that_does_not_come() {
     let answer = get(&prometheus).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(bytes(answer).await, b"The status could not be read within 2s");
+    assert_eq!((prometheus.status().scrapes, prometheus.status().busy), (0, 1));
 }
