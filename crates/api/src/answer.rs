@@ -1,4 +1,5 @@
 mod body;
+mod room;
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
@@ -6,6 +7,7 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 pub(crate) use body::{Body, PIECE, Pieces};
+pub(crate) use room::Room;
 
 pub(crate) type Answer = Response<Body>;
 

@@ -1,24 +1,19 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::header::ORIGIN;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Room};
 use crate::path::percent_decode;
 use crate::request::{Request, Unread};
-use crate::status::{STATUS_PATIENCE, read_status};
+use crate::status::read_status;
 use crate::{
     Cardinality, CardinalityFeed, CardinalityQuery, Containers, Event, Health, Prometheus,
     StatusFeed, Traffic, V0, registration,
 };
-
-/// And one of the cardinality, before the connection is taken for a stalled one.
-const CARDINALITY_PATIENCE: Duration = Duration::from_millis(4500);
 
 const INDEX: &str = "weir, a StatsD agent
 
@@ -57,7 +52,7 @@ pub struct Views {
 }
 
 impl App {
-    pub(crate) async fn answer(&self, request: Result<Request, Unread>) -> Answer {
+    pub(crate) async fn answer(&self, request: Result<Request, Unread>, room: &Room) -> Answer {
         let request = match request {
             Ok(request) => request,
             Err(unread) => return self.refuse(unread),
@@ -79,7 +74,7 @@ impl App {
             if method != Method::GET && method != Method::HEAD {
                 return answer::empty(StatusCode::METHOD_NOT_ALLOWED);
             }
-            return views.show(view, uri.query().unwrap_or_default()).await;
+            return views.show(view, uri.query().unwrap_or_default(), room).await;
         }
         if let Some(v0) = &self.v0
             && let Some(answer) = v0.answer(method, uri).await
@@ -89,7 +84,7 @@ impl App {
         let Some(containers) = &self.registration else {
             return answer::no_such_path();
         };
-        let answer = registration::answer(containers, method, uri, &request.body).await;
+        let answer = registration::answer(containers, method, uri, &request.body, room).await;
         if answer.status() == StatusCode::BAD_REQUEST {
             self.traffic.count(Event::Undecodable);
         }
@@ -137,16 +132,17 @@ impl View {
 }
 
 impl Views {
-    async fn show(&self, view: View, query: &str) -> Answer {
+    async fn show(&self, view: View, query: &str, room: &Room) -> Answer {
         match view {
             View::Index => answer::text(StatusCode::OK, INDEX),
             View::Status => {
-                json_or_late("status", read_status(&self.status).await, STATUS_PATIENCE)
+                let answer = room.json(read_status(&self.status), json).await;
+                answer.unwrap_or_else(|| late("status"))
             }
             View::Cardinality => match container_in(query) {
                 Ok(container_id) => {
-                    let read = self.read_cardinality(container_id).await;
-                    json_or_late("cardinality", read, CARDINALITY_PATIENCE)
+                    let answer = room.json(self.read_cardinality(container_id), json).await;
+                    answer.unwrap_or_else(|| late("cardinality"))
                 }
                 Err(error) => answer::text(StatusCode::BAD_REQUEST, error),
             },
@@ -161,25 +157,18 @@ impl Views {
 
     async fn read_cardinality(&self, container_id: Option<String>) -> Option<Arc<Cardinality>> {
         let (tell, told) = oneshot::channel();
-        let reading = async {
-            self.cardinality.send(CardinalityQuery { container_id, tell }).await.ok()?;
-            told.await.ok()
-        };
-        timeout(CARDINALITY_PATIENCE, reading).await.ok().flatten()
+        self.cardinality.send(CardinalityQuery { container_id, tell }).await.ok()?;
+        told.await.ok()
     }
 }
 
-fn json_or_late(what: &str, read: Option<Arc<impl Serialize>>, patience: Duration) -> Answer {
-    match read {
-        Some(read) => {
-            let json = serde_json::to_vec(&*read).expect("a view can be written as JSON");
-            answer::json(StatusCode::OK, json)
-        }
-        None => answer::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("The {what} could not be read within {patience:?}"),
-        ),
-    }
+fn json<T: Serialize>(view: &Arc<T>) -> Vec<u8> {
+    serde_json::to_vec(&**view).expect("a view can be written as JSON")
+}
+
+fn late(what: &str) -> Answer {
+    let why = format!("The {what} could not be read in time");
+    answer::text(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 /// The container that a query names: `container=ID`, percent-encoded, is all that it may say.

@@ -4,7 +4,7 @@ mod quote;
 use hyper::{Method, StatusCode, Uri};
 use metric::Container;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Room};
 use crate::{Containers, OnFailure, Refusal};
 use path::{Path, Place};
 use quote::go_quote;
@@ -18,6 +18,7 @@ pub(crate) async fn answer(
     method: &Method,
     uri: &Uri,
     body: &[u8],
+    room: &Room,
 ) -> Answer {
     let (place, canonical) = match Path::read(uri.path()) {
         Path::Malformed => return answer::text(StatusCode::BAD_REQUEST, "400 Bad Request"),
@@ -41,7 +42,12 @@ pub(crate) async fn answer(
     }
     match place {
         Place::Root => answer::text(StatusCode::NOT_FOUND, "Not Found"),
-        Place::All => answer::json(StatusCode::OK, json(&containers.list())),
+        Place::All => {
+            let listed = room.json(async { Some(containers.list()) }, json).await;
+            listed.unwrap_or_else(|| {
+                answer::text(StatusCode::SERVICE_UNAVAILABLE, "Could not list containers")
+            })
+        }
         Place::Entrance => register(containers, body).await,
         Place::One(id) if method == Method::GET => {
             match std::str::from_utf8(&id).ok().and_then(|id| containers.get(id)) {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::answer::Until;
+use crate::answer::{Room, Until};
 use crate::request::Request;
 use crate::seldom::Seldom;
 use crate::{ApiError, App, Endpoint, Event};
@@ -90,7 +90,7 @@ impl Server {
     /// most. Every connection carries one request.
     pub async fn serve(self, app: App, stop: CancellationToken) {
         let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        let tasks = TaskTracker::new();
+        let (tasks, room) = (TaskTracker::new(), Room::default());
         // Ends what is left after the stop.
         let abandon = CancellationToken::new();
         let complaints = Seldom::default();
@@ -110,13 +110,13 @@ impl Server {
                 app.traffic.count(Event::OverCap);
                 continue;
             };
-            let (app, stop) = (app.clone(), stop.clone());
+            let (app, room, stop) = (app.clone(), room.clone(), stop.clone());
             match accepted {
                 Accepted::Unix(stream) => {
-                    spawn(&tasks, &abandon, converse(stream, app, stop, permit));
+                    spawn(&tasks, &abandon, converse(stream, app, room, stop, permit));
                 }
                 Accepted::Tcp(stream) => {
-                    spawn(&tasks, &abandon, converse(stream, app, stop, permit));
+                    spawn(&tasks, &abandon, converse(stream, app, room, stop, permit));
                 }
             }
         }
@@ -161,8 +161,13 @@ fn spawn(
     });
 }
 
-async fn converse<S>(stream: S, app: App, stop: CancellationToken, _permit: OwnedSemaphorePermit)
-where
+async fn converse<S>(
+    stream: S,
+    app: App,
+    room: Room,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let deadline = Instant::now() + LONGEST_REQUEST;
@@ -173,10 +178,10 @@ where
     let tell_end = Arc::new(tell_end);
     let service = service_fn(move |request| {
         coming.store(true, Ordering::Relaxed);
-        let (app, tell_end) = (app.clone(), Arc::clone(&tell_end));
+        let (app, room, tell_end) = (app.clone(), room.clone(), Arc::clone(&tell_end));
         async move {
             let request = Request::read(request, deadline).await;
-            let mut answer = app.answer(request).await;
+            let mut answer = app.answer(request, &room).await;
             if let Some(Until(earlier)) = answer.extensions_mut().remove() {
                 tell_end.send_replace(earlier);
             }

@@ -43,7 +43,10 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = match &mut *self {
-            Self::Whole(whole) => Some(std::mem::take(whole)).filter(|whole| !whole.is_empty()),
+            // What is handed over is copied.
+            Self::Whole(whole) => {
+                Some(whole.split_to(whole.len().min(PIECE))).filter(|piece| !piece.is_empty())
+            }
             Self::InPieces(pieces) => match pieces() {
                 Some(nothing) if nothing.is_empty() => {
                     // Others have their turn first.

@@ -63,18 +63,34 @@ async fn a_request_that_trickles_in_is_cut_all_the_same() {
     assert_eq!(served.traffic.read().get(Event::Cut), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_reader_that_stalls_is_cut() {
-    let (status, mut asked) = tokio::sync::mpsc::channel(1);
-    let (cardinality, _) = tokio::sync::mpsc::channel(1);
-    let views = Views { status, cardinality, health: Arc::new(Health::default) };
-    let served = Served::start(App { views: Some(views), ..App::default() });
+/// Answers with a status of many megabytes.
+fn large_views() -> Views {
+    let (status, mut asked) = mpsc::channel::<oneshot::Sender<Arc<Status>>>(1);
+    let (cardinality, _) = mpsc::channel(1);
     tokio::spawn(async move {
+        let status = Arc::new(crate::views::large_status());
         while let Some(tell) = asked.recv().await {
-            let tell: tokio::sync::oneshot::Sender<Arc<Status>> = tell;
-            let _ = tell.send(Arc::new(crate::views::large_status()));
+            let _ = tell.send(Arc::clone(&status));
         }
     });
+    Views { status, cardinality, health: Arc::new(Health::default) }
+}
+
+/// Asks for a page, and reads 50 kB of it a second.
+async fn read_slowly(served: &Served, request: &str) {
+    let mut slow = UnixStream::connect(&served.path).await.unwrap();
+    slow.write_all(request.as_bytes()).await.unwrap();
+    tokio::spawn(async move {
+        let mut piece = vec![0; 50_000];
+        while slow.read(&mut piece).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stalls_is_cut() {
+    let served = Served::start(App { views: Some(large_views()), ..App::default() });
     let mut stream = UnixStream::connect(&served.path).await.unwrap();
     stream.write_all(b"GET /status.json HTTP/1.1\r\nHost: \r\n\r\n").await.unwrap();
     let mut first = [0; 16];
@@ -82,6 +98,28 @@ async fn a_reader_that_stalls_is_cut() {
     // Nothing more is read for a while.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(served.traffic.read().get(Event::Cut), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_large_answers_are_in_memory_at_once_however_slowly_they_are_read() {
+    let rig = Rig::new(config());
+    let registration = Some(rig.containers.clone());
+    let served = Served::start(App { registration, views: Some(large_views()), ..App::default() });
+    let status = isolator("GET", "/status.json", "");
+    for _ in 0..4 {
+        read_slowly(&served, &status).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // What is small has room, above all what a task's start waits for.
+    let registers = isolator("POST", "/container", r#"{"container_id":"a"}"#);
+    assert!(served.send(&registers).await.starts_with("HTTP/1.1 201 "));
+    let lists = isolator("GET", "/containers", "");
+    let (status, listed) = tokio::join!(served.send(&status), served.send(&lists));
+    assert!(status.ends_with("\r\n\r\nThe status could not be read in time"), "{status:.300}");
+    assert!(listed.starts_with("HTTP/1.1 503 "), "{listed}");
+    let listed = served.send(&lists).await;
+    assert!(listed.starts_with("HTTP/1.1 200 "), "{listed}");
+    assert_eq!(served.traffic.read().get(Event::Cut), 4);
 }
 
 /// A page for Prometheus that takes a slow reader half a minute.
@@ -115,14 +153,7 @@ async fn slow_readers_of_a_scrape_are_cut_so_that_others_have_their_turn() {
     let served = Served::start(App { prometheus: Some(long_page()), ..App::default() });
     let scrape = "GET /metrics HTTP/1.1\r\nHost: \r\n\r\n";
     for _ in 0..2 {
-        let mut slow = UnixStream::connect(&served.path).await.unwrap();
-        slow.write_all(scrape.as_bytes()).await.unwrap();
-        tokio::spawn(async move {
-            let mut piece = vec![0; 50_000];
-            while slow.read(&mut piece).await.unwrap() > 0 {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
+        read_slowly(&served, scrape).await;
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let busy = served.send(scrape).await;
