@@ -49,6 +49,8 @@ const LONGEST_SCRAPE: Duration = Duration::from_secs(10);
 pub struct PrometheusConfig {
     /// A series is shown until weir saw no value of it for so long. Default 120 s.
     pub expiry: Duration,
+    /// The `host` label, which on DC/OS is not the dimension `hostname`. Default: that dimension.
+    pub host: Option<Arc<str>>,
     /// What is appended to counters' names that do not end so; letters, digits and `_`. Default
     /// nothing, as on DC/OS.
     pub counter_suffix: Arc<str>,
@@ -61,6 +63,7 @@ impl Default for PrometheusConfig {
     fn default() -> Self {
         Self {
             expiry: Duration::from_mins(2),
+            host: None,
             counter_suffix: "".into(),
             container_self_metrics: true,
         }
@@ -135,8 +138,7 @@ impl Prometheus {
 impl Inner {
     fn families(&self) -> Families {
         let mut refused = Refusals::default();
-        let PrometheusConfig { expiry, counter_suffix, .. } = &self.config;
-        let families = Families::of(&self.latest, *expiry, counter_suffix, &mut refused);
+        let families = Families::of(&self.latest, &self.config, &mut refused);
         self.account.scraped(families.samples(), refused);
         families
     }

@@ -31,8 +31,10 @@ pub struct V0 {
 }
 
 /// How the metrics API looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct V0Config {
+    /// The `host` tag, which on DC/OS is not the dimension `hostname`. Default: that dimension.
+    pub host: Option<Arc<str>>,
     /// What kind of node this is. Default: an agent.
     pub role: Role,
     /// Whose names the metrics of node and containers have. Default: those of DC/OS 1.12 and later.
@@ -75,6 +77,7 @@ pub enum NotANumber {
 impl Default for V0Config {
     fn default() -> Self {
         Self {
+            host: None,
             role: Role::Agent,
             names: Names::Dcos112,
             nan: NotANumber::Omit,
@@ -119,7 +122,7 @@ impl V0 {
             Subject::Container(id) | Subject::App(id) => self.latest.of_container(id),
         };
         let sources = all.into_iter().filter(|held| self.shows(held) && subject.is_told_by(held));
-        match Message::new(&subject, sources.collect(), name, self.config) {
+        match Message::new(&subject, sources.collect(), name, &self.config) {
             Some(mut message) => in_pieces(Box::new(move || message.next())).await,
             None => answer::empty(StatusCode::NO_CONTENT),
         }

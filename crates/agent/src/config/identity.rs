@@ -10,7 +10,8 @@ pub(crate) struct Identity {
     pub(crate) agent_id: String,
     /// The cluster's id. Empty: read from `/var/lib/dcos/cluster-id`.
     pub(crate) cluster_id: String,
-    /// The host's address or name. Empty: DC/OS's `detect_ip`, the Mesos agent, the system.
+    /// The host's address or name. Empty: DC/OS's `detect_ip`, the Mesos agent, the system; in tags
+    /// for DC/OS's readers, always the system.
     pub(crate) host: String,
     /// Tags of every point.
     pub(crate) labels: BTreeMap<String, String>,

@@ -124,6 +124,7 @@ impl Config {
     pub(crate) fn to_prometheus(&self) -> PrometheusConfig {
         PrometheusConfig {
             expiry: self.prometheus.expiry.max(self.flush_interval * 2),
+            host: Some(self.to_host()),
             counter_suffix: self.prometheus.counter_suffix.as_str().into(),
             container_self_metrics: self.prometheus.container_self_metrics,
         }
@@ -132,10 +133,19 @@ impl Config {
     /// A series that is told at every flush is never missing between two.
     pub(crate) fn to_v0(&self) -> V0Config {
         V0Config {
+            host: Some(self.to_host()),
             role: self.api.role.into(),
             names: self.api.names.into(),
             nan: self.api.nan.into(),
             expiry: self.api.expiry.max(self.flush_interval * 2),
+        }
+    }
+
+    /// DC/OS tags what a node tells with the system's name, and calls it by its address elsewhere.
+    fn to_host(&self) -> Arc<str> {
+        match &*self.identity.host {
+            "" => rustix::system::uname().nodename().to_string_lossy().into(),
+            host => host.into(),
         }
     }
 

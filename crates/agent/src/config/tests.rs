@@ -108,6 +108,16 @@ fn the_newest_values_are_told_how_often_each_kind_of_measurement_comes() {
 }
 
 #[test]
+fn tags_have_the_systems_name_of_this_host_unless_another_is_configured() {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for (text, host) in [("", name.trim()), ("[identity]\nhost = \"web-1\"", "web-1")] {
+        let config = load(text).unwrap();
+        assert_eq!(config.to_v0().host.as_deref(), Some(host));
+        assert_eq!(config.to_prometheus().host.as_deref(), Some(host));
+    }
+}
+
+#[test]
 fn flags_beat_the_file() {
     let flags = Flags {
         listen: vec!["udp://127.0.0.1:1".parse().unwrap()],

@@ -7,7 +7,6 @@ mod shape;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use metric::{Kind, SeriesKey};
@@ -16,7 +15,7 @@ use super::account::Refusals;
 use super::labels::Identity;
 use super::names;
 use super::text::{self, Text};
-use crate::{Held, Latest, Newest, Place, Seen};
+use crate::{Held, Latest, Newest, Place, PrometheusConfig, Seen};
 use groups::{Group, Groups};
 use shape::{Shape, Statistic};
 
@@ -90,15 +89,10 @@ pub(super) struct Progress {
 }
 
 impl Families {
-    /// Copies what was seen within `expiry`, and puts it in order.
-    pub(super) fn of(
-        latest: &Latest,
-        expiry: Duration,
-        counter_suffix: &str,
-        refusals: &mut Refusals,
-    ) -> Self {
+    /// Copies what was seen within the expiry, and puts it in order.
+    pub(super) fn of(latest: &Latest, config: &PrometheusConfig, refusals: &mut Refusals) -> Self {
         let mut families = Self::default();
-        families.copy(latest, expiry, counter_suffix);
+        families.copy(latest, config);
         families.series.sort_unstable_by(|a, b| {
             let order = (a.group, a.source).cmp(&(b.group, b.source));
             order.then_with(|| a.key.cmp(&b.key))
@@ -169,25 +163,26 @@ impl Families {
         }
     }
 
-    fn copy(&mut self, latest: &Latest, expiry: Duration, counter_suffix: &str) {
+    fn copy(&mut self, latest: &Latest, config: &PrometheusConfig) {
+        let PrometheusConfig { expiry, host, counter_suffix, .. } = config;
         let mut groups = Groups::default();
         self.series.reserve_exact(latest.counts().series as usize);
         let mut piece = Vec::new();
         for held in latest.sources() {
             // Asked before its series are read: if it had ended by then, these are its last.
             let had_ended = held.has_ended();
-            if held.was_told_last() || !held.is_live(expiry) {
+            if held.was_told_last() || !held.is_live(*expiry) {
                 continue;
             }
             let source = self.sources.len() as u32;
             let is_measured = held.source().is_measured();
             let (mut place, mut has_more) = (Place::default(), true);
             while has_more {
-                has_more = held.read(&mut place, expiry, &mut piece);
+                has_more = held.read(&mut place, *expiry, &mut piece);
                 for Seen { key, newest, number, .. } in piece.drain(..) {
                     let mut name = names::metric(key.name());
                     // A counter that is named so already is not named so twice.
-                    if key.kind() == Kind::Counter && !name.ends_with(counter_suffix) {
+                    if key.kind() == Kind::Counter && !name.ends_with(&**counter_suffix) {
                         name.to_mut().push_str(counter_suffix);
                     }
                     let shape = Shape::of(key.kind(), is_measured);
@@ -195,7 +190,7 @@ impl Families {
                     self.series.push(Series { key, newest, number, source, group });
                 }
             }
-            let identity = Identity::new(held.dimensions(), is_measured);
+            let identity = Identity::new(held.dimensions(), is_measured, host.as_deref());
             let quantile = held.quantiles().values().iter().position(|it| *it == QUANTILE.0);
             self.sources.push(Source { identity, held, had_ended, quantile });
         }

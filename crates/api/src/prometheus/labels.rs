@@ -31,13 +31,13 @@ pub(super) struct Identity {
 
 impl Identity {
     /// What is measured is no client's, and so has no `metric_type`.
-    pub(super) fn new(dimensions: Arc<Dimensions>, is_measured: bool) -> Self {
+    pub(super) fn new(dimensions: Arc<Dimensions>, is_measured: bool, host: Option<&str>) -> Self {
         let it = &*dimensions;
         let ours = [
             ("container_id", &*it.container_id),
             ("dcos_cluster_id", &it.cluster_id),
             ("executor_name", it.own_executor_name()),
-            ("host", &it.hostname),
+            ("host", host.unwrap_or(&it.hostname)),
             ("service_name", &it.framework_name),
             ("task_name", &it.task_name),
         ];
@@ -137,7 +137,7 @@ mod tests {
         let tags: Vec<_> = tags.iter().map(|(key, value)| Tag::new(key, value)).collect();
         let key = SeriesKey::new(kind, "n", &tags);
         let mut labels = Vec::new();
-        let left_out = Identity::new(Arc::new(dimensions), false).write(&key, &mut labels);
+        let left_out = Identity::new(Arc::new(dimensions), false, None).write(&key, &mut labels);
         (String::from_utf8(labels).unwrap(), left_out)
     }
 
@@ -178,7 +178,7 @@ mod tests {
             labels: std::collections::BTreeMap::default(),
             ..cart()
         };
-        Identity::new(Arc::new(command), true).write(&key, &mut labels);
+        Identity::new(Arc::new(command), true, None).write(&key, &mut labels);
         let expected = r#"container_id="c1",dcos_cluster_id="cl",host="10.0.0.1",service_name="marathon",task_name="cart""#;
         assert_eq!(String::from_utf8(labels).unwrap(), expected);
     }

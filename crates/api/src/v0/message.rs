@@ -76,7 +76,7 @@ impl Message {
         subject: &Subject,
         sources: Vec<Arc<Held>>,
         only: Option<String>,
-        config: V0Config,
+        config: &V0Config,
     ) -> Option<Self> {
         let (kind, id) = match subject {
             Subject::Node => (Kind::Node, ""),
@@ -88,7 +88,7 @@ impl Message {
             let mut common = match kind {
                 Kind::Node => Common::default(),
                 Kind::Container => Common::from([("container_id".to_owned(), id.to_owned())]),
-                Kind::App => tags::of_node(&who),
+                Kind::App => tags::of_node(&who, config.host.as_deref()),
             };
             if kind != Kind::Node {
                 tags::add_executor(&mut common, &who);
@@ -99,10 +99,10 @@ impl Message {
         // The one that came last knows best.
         let who = &sources.last()?.who;
         let mut ending = b"],".to_vec();
-        write_dimensions(&mut ending, kind, id, who);
+        write_dimensions(&mut ending, kind, id, who, config.host.as_deref());
         ending.extend_from_slice(b"}\n");
         Some(Self {
-            style: Style { kind, only, config },
+            style: Style { kind, only, config: config.clone() },
             sources,
             current: 0,
             place: Place::default(),
@@ -268,7 +268,7 @@ impl Scratch {
     }
 }
 
-fn write_dimensions(to: &mut Vec<u8>, kind: Kind, id: &str, who: &Dimensions) {
+fn write_dimensions(to: &mut Vec<u8>, kind: Kind, id: &str, who: &Dimensions, host: Option<&str>) {
     let of_container = if kind == Kind::Node { &Dimensions::default() } else { who };
     to.extend_from_slice(b"\"dimensions\":{\"mesos_id\":");
     json::text(to, &who.agent_id);
@@ -293,7 +293,7 @@ fn write_dimensions(to: &mut Vec<u8>, kind: Kind, id: &str, who: &Dimensions) {
     to.extend_from_slice(b",\"hostname\":");
     json::text(to, &who.hostname);
     if kind == Kind::Container {
-        tags::write_object(to, "labels", &tags::of_node(who));
+        tags::write_object(to, "labels", &tags::of_node(who, host));
     }
     to.push(b'}');
 }

@@ -8,13 +8,15 @@ use super::json;
 /// The tags that all series of a source have, whatever they have of their own.
 pub(super) type Common = BTreeMap<String, String>;
 
-/// What DC/OS puts on every metric of a node: its labels, host and cluster.
-pub(super) fn of_node(who: &Dimensions) -> Common {
+/// What DC/OS puts on every metric of a node: its labels, host (else the host's address or name, as
+/// it is known) and cluster.
+pub(super) fn of_node(who: &Dimensions, host: Option<&str>) -> Common {
     let mut tags = who.labels.clone();
-    for (key, value) in [("host", &who.hostname), ("dcos_cluster_id", &who.cluster_id)] {
+    let host = host.unwrap_or(&who.hostname);
+    for (key, value) in [("host", host), ("dcos_cluster_id", &who.cluster_id)] {
         if !value.is_empty() {
             // The operator's own word goes first.
-            tags.entry(key.to_owned()).or_insert_with(|| value.clone());
+            tags.entry(key.to_owned()).or_insert_with(|| value.to_owned());
         }
     }
     tags

@@ -232,6 +232,19 @@ async fn every_route_answers_as_its_golden_file() {
 }
 
 #[tokio::test]
+async fn the_host_tag_may_be_another_than_the_dimension() {
+    let served =
+        serve(&whole_node(), V0Config { host: Some("web-1".into()), ..V0Config::default() });
+    for (path, file) in [("containers/cart/app", "app.json"), ("containers/cart", "container.json")]
+    {
+        let expected = golden(file).replace(r#""host":"10.0.0.1""#, r#""host":"web-1""#);
+        assert!(expected.contains(r#""hostname":"10.0.0.1""#));
+        assert_ne!(expected, golden(file));
+        assert_eq!(get(&served, &format!("/v0/{path}")).await.body, expected);
+    }
+}
+
+#[tokio::test]
 async fn ping_tells_the_time_in_whole_seconds() {
     let served = serve(&Latest::new(LatestConfig::default()), V0Config::default());
     let answer = get(&served, "/v0/ping").await;

@@ -10,7 +10,8 @@ const EXPIRY: Duration = Duration::from_mins(2);
 
 fn of(latest: &Latest, suffix: &str) -> (Families, Refusals) {
     let mut refusals = Refusals::default();
-    (Families::of(latest, EXPIRY, suffix, &mut refusals), refusals)
+    let config = PrometheusConfig { counter_suffix: suffix.into(), ..PrometheusConfig::default() };
+    (Families::of(latest, &config, &mut refusals), refusals)
 }
 
 fn written(families: &Families) -> String {

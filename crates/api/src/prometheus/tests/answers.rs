@@ -90,10 +90,11 @@ async fn settings_are_heeded() {
     let config = PrometheusConfig {
         counter_suffix: "_total".into(),
         container_self_metrics: false,
+        host: Some("web-1".into()),
         ..PrometheusConfig::default()
     };
     let families = read(get(&prometheus(&latest, config)).await).await;
-    assert!(families.contains_key("page_views_total"));
+    assert_eq!(families["page_views_total"].samples[0].0["host"], "web-1");
     assert_eq!(families["weir_source_series"].samples, []);
 }
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::parser::parse;
 use super::{container, latest, listener, say_as, valued};
+use crate::PrometheusConfig;
 use crate::prometheus::Refusals;
 use crate::prometheus::families::{Families, Progress};
 use crate::prometheus::text::Text;
@@ -110,8 +111,9 @@ proptest! {
         }
 
         let mut refusals = Refusals::default();
-        let expiry = Duration::from_mins(2);
-        let families = Families::of(&latest, expiry, suffix, &mut refusals);
+        let config =
+            PrometheusConfig { counter_suffix: suffix.into(), ..PrometheusConfig::default() };
+        let families = Families::of(&latest, &config, &mut refusals);
         let (mut text, mut progress) = (Text::default(), Progress::default());
         while families.write_some(&mut progress, &mut text) {}
         let text = String::from_utf8(text.into_bytes()).unwrap();
