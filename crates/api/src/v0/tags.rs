@@ -15,7 +15,7 @@ pub(super) fn of_node(who: &Dimensions, host: Option<&str>) -> Common {
     let host = host.unwrap_or(&who.hostname);
     for (key, value) in [("host", host), ("dcos_cluster_id", &who.cluster_id)] {
         if !value.is_empty() {
-            // The operator's own word goes first.
+            // A label goes first, a task's before the operator's: on DC/OS it replaces such a tag.
             tags.entry(key.to_owned()).or_insert_with(|| value.to_owned());
         }
     }
@@ -116,6 +116,17 @@ mod tests {
             ),
             r#","tags":{"a":"1,2","exported_team":"x","team":"1"}"#
         );
+    }
+
+    #[test]
+    fn a_label_replaces_a_tag_of_the_node() {
+        let labels = [("host", "label"), ("team", "blue")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let (cluster_id, hostname) = ("9a1c".into(), "10.0.0.1".into());
+        let who = Dimensions { labels, cluster_id, hostname, ..Dimensions::default() };
+        let tags = of_node(&who, Some("node-1"));
+        let tags: Vec<_> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(tags, ["dcos_cluster_id=9a1c", "host=label", "team=blue"]);
     }
 
     #[test]
