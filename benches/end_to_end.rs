@@ -13,12 +13,11 @@ use std::env;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::thread::{self, ScopedJoinHandle, available_parallelism};
-use std::time::Duration;
+use std::process::{self, Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::available_parallelism;
 
 use mesos::Mesos;
 use saved::Saved;
@@ -43,9 +42,15 @@ const SEARCHED: [(&str, &[&str]); 4] =
 const VERIFIED: [(&str, &[&str]); 2] =
     [("mixed-flood", &["--rate", "200k"]), ("quiet-day", &["--speed", "1440x"])];
 
-/// Whether a flush of many series costs samples: w3 at this rate of lines, half of what a worker takes,
-/// and beside it w4 at that one, so that each of its million series is told at every flush.
-const FLUSH: (&str, &str, &str) = ("flush", "3M", "100k");
+/// Whether a flush of many series costs samples: of w3 at this rate of lines, half of what is wanted of a
+/// worker.
+const FLUSH: (&str, &str) = ("flush", "4M");
+
+/// What is sent beside it, so that a million series are told at every flush.
+const FLUSHED: (&str, &str) = ("w4", "100k");
+
+/// How the floor adds up, and rests as the agent at most by default.
+const ADDING: &str = "--add --rest 2ms";
 
 /// Containers that say little: what is spent on waking up.
 const HUNDRED: &str = "hundred";
@@ -227,7 +232,7 @@ impl Bench {
             self.verify(name, &["--rate", "20k", "--duration", "200ms"], "100ms")?;
         }
         let brief = ["--rate", "20k", "--warm-up", "100ms", "--duration", "200ms"];
-        self.lost(FLUSH.0, &brief, Some(("w2", "1k")))?;
+        self.lost(FLUSH.0, &brief, ("w2", "1k"), &self.agent("w3", FLUSH.0, "")?.receiver)?;
         self.hundred("200ms")?;
         self.node("200ms")?;
         self.search("w1")
@@ -235,13 +240,11 @@ impl Bench {
 
     /// The highest rates: of the floor, of the agent, and of the agent that never rests.
     fn search(&self, name: &str) -> Result<()> {
-        let floor_port = free_port()?;
-        let floor = format!("{} floor --port {floor_port}", self.replay.display());
-        let floor = self.highest(name, "floor", floor_port, &floor, "none")?;
+        let floor = self.highest(name, "floor", &self.floor("")?)?;
         for (which, rest) in [("weir", "2ms"), ("weir, max_rest 0", "0s")] {
             let top = format!("max_rest = \"{rest}\"\nflush_interval = \"2s\"\n");
             let agent = self.agent(name, which, &top)?;
-            let highest = self.highest(name, which, agent.port, &agent.command, &agent.http)?;
+            let highest = self.highest(name, which, &agent.receiver)?;
             self.say(&format!(
                 "{name}: {which} reaches {:.0} % of the floor",
                 100.0 * highest / floor
@@ -250,14 +253,7 @@ impl Bench {
         Ok(())
     }
 
-    fn highest(
-        &self,
-        name: &str,
-        which: &str,
-        port: u16,
-        spawn: &str,
-        status: &str,
-    ) -> Result<f64> {
+    fn highest(&self, name: &str, which: &str, receiver: &Receiver) -> Result<f64> {
         let (rounds, probe) = match (self.options.is_test, self.options.is_quick) {
             (true, _) => ("1", "100ms"),
             (false, true) => ("3", "1s"),
@@ -265,9 +261,9 @@ impl Bench {
         };
         // A smoke on a machine that is busy with something else loses more, and shall not search.
         let loss = if self.options.is_test { "99%" } else { "0.1%" };
-        let mut arguments = vec!["--segments", "--status", status, "--search", loss];
-        arguments.extend(["--search-rounds", rounds, "--duration", probe]);
-        let report = self.replay(name, which, &arguments, port, spawn)?;
+        let arguments =
+            ["--segments", "--search", loss, "--search-rounds", rounds, "--duration", probe];
+        let report = self.replay(name, which, &arguments, receiver)?;
         let number = |key: &str| report["search"][key].as_f64().ok_or("no search in the report");
         let (median, least, most) = (number("median")?, number("least")?, number("most")?);
         self.say(&format!("{name}: {which}: {median:.0} lines/s, from {least:.0} to {most:.0}"))?;
@@ -288,17 +284,15 @@ impl Bench {
         let mut agents: Vec<[Costs; 2]> = settings.iter().map(|_| Default::default()).collect();
         for round in 1..=if self.options.is_quick { 1 } else { 5 } {
             for (which, how, costs) in
-                [("floor", "", &mut floors), ("adding floor", " --add", &mut adding)]
+                [("floor", "", &mut floors), ("adding floor", "--add", &mut adding)]
             {
-                let port = free_port()?;
-                let floor = format!("{} floor{how} --port {port}", self.replay.display());
                 let which = format!("flood {which} {round}");
-                costs.0.push(self.flooded(name, &which, port, &floor, "none")?.whole);
+                costs.0.push(self.flooded(name, &which, &self.floor(how)?)?.whole);
             }
             for ((which, top), [whole, worker]) in settings.iter().zip(&mut agents) {
                 let which = format!("flood {which} {round}");
-                let Agent { port, command, http, .. } = self.agent(name, &which, top)?;
-                let flooded = self.flooded(name, &which, port, &command, &http)?;
+                let agent = self.agent(name, &which, top)?;
+                let flooded = self.flooded(name, &which, &agent.receiver)?;
                 whole.0.push(flooded.whole);
                 worker.0.push(flooded.worker);
             }
@@ -322,18 +316,10 @@ impl Bench {
         Ok(())
     }
 
-    fn flooded(
-        &self,
-        name: &str,
-        which: &str,
-        port: u16,
-        spawn: &str,
-        status: &str,
-    ) -> Result<Flooded> {
+    fn flooded(&self, name: &str, which: &str, receiver: &Receiver) -> Result<Flooded> {
         let (warm_up, duration) = if self.options.is_quick { ("1s", "1s") } else { ("5s", "10s") };
-        let arguments = ["--segments", "--status", status, "--flat-out"];
-        let arguments = [&arguments[..], &["--warm-up", warm_up, "--duration", duration]].concat();
-        let report = self.replay(name, which, &arguments, port, spawn)?;
+        let arguments = ["--segments", "--flat-out", "--warm-up", warm_up, "--duration", duration];
+        let report = self.replay(name, which, &arguments, receiver)?;
         let whole = of_cost(&report, "cpu_seconds_per_million_lines")?;
         // The floor has none.
         let worker = report["cost"]["threads"]["worker-0"].as_f64().unwrap_or_default();
@@ -344,14 +330,12 @@ impl Bench {
     fn cost(&self, name: &str, rate: &str) -> Result<()> {
         let (warm_up, duration) = if self.options.is_quick { ("1s", "2s") } else { ("6s", "20s") };
         let paced = ["--rate", rate, "--warm-up", warm_up, "--duration", duration];
-        let port = free_port()?;
-        let floor = format!("{} floor --add --rest 2ms --port {port}", self.replay.display());
-        let arguments = [&["--status", "none"], &paced[..]].concat();
-        let floor = self.replay(name, &format!("{rate} floor"), &arguments, port, &floor)?;
+        let floor = self.floor(ADDING)?;
+        let floor = self.replay(name, &format!("{rate} floor"), &paced, &floor)?;
         let agent = self.agent(name, rate, "")?;
         let points = agent.points.display().to_string();
-        let arguments = [&["--status", &agent.http, "--shipped", &points], &paced[..]].concat();
-        let report = self.replay(name, rate, &arguments, agent.port, &agent.command)?;
+        let arguments = [&["--shipped", &points], &paced[..]].concat();
+        let report = self.replay(name, rate, &arguments, &agent.receiver)?;
         self.say(&format!(
             "{name}: at {rate} lines/s {:.2} CPU s a million lines, {:.2} the floor that adds up and \
              rests; {:.0} MB at most, {} lost",
@@ -362,23 +346,33 @@ impl Bench {
         ))
     }
 
-    /// What is lost at half of what the worker takes: of that alone, and while a million other series
-    /// are flushed every ten seconds on the worker's own processor.
+    /// What is lost of a rate while a million other series are flushed every ten seconds on the
+    /// worker's own processor, of the same lines when none is flushed meanwhile, and of the same by
+    /// the floor that adds up.
     fn flush(&self) -> Result<()> {
-        let (name, rate, beside) = FLUSH;
-        for round in 1..=if self.options.is_quick { 1 } else { 5 } {
-            let at = ["--rate", rate, "--warm-up", "15s", "--duration", "20s"];
+        let (name, rate) = FLUSH;
+        // All series are known and were flushed once.
+        let at = ["--rate", rate, "--warm-up", "25s", "--duration", "20s"];
+        let rounds = if self.options.is_quick { 1 } else { 5 };
+        for round in 1..=rounds {
             let before = Stolen::read();
-            let (alone, _) = self.lost(&format!("{name} alone {round}"), &at, None)?;
-            let w4 = Some(("w4", beside));
-            let (lost, report) = self.lost(&format!("{name} {round}"), &at, w4)?;
+            let lost = |which: &str, receiver: &Receiver| self.lost(which, &at, FLUSHED, receiver);
+            let (floor, _) = lost(&format!("{name} floor {round}"), &self.floor(ADDING)?)?;
+            let of_agent = |which: &str, interval: &str| {
+                let which = format!("{name} {which} {round}");
+                let top = format!("flush_interval = \"{interval}\"\n");
+                lost(&which, &self.agent("w3", &which, &top)?.receiver)
+            };
+            let (without, _) = of_agent("never", "1h")?;
+            let (with, report) = of_agent("twice", "10s")?;
             let of = |thread: &str| {
                 report["cost"]["threads"][thread].as_f64().unwrap_or_default() / FLUSHES
             };
             self.say(&format!(
-                "{name}: {lost:.2} % lost of w3 at {rate} lines/s while w4 at {beside} is flushed, \
-                 {alone:.2} % without; a flush and its encoding take {:.2} and {:.2} CPU s; other \
-                 machines took {:.0} % of this one's time",
+                "{name}: {with:.2} % of w3 at {rate} lines/s lost beside flushes of w4's series, \
+                 {without:.2} % without a flush, {floor:.2} % by the floor that adds up; a flush and \
+                 its encoding take {:.2} and {:.2} CPU s; other machines took {:.0} % of this one's \
+                 time",
                 of("flush"),
                 of("ship-encode"),
                 Stolen::read().since(before)
@@ -387,71 +381,48 @@ impl Bench {
         Ok(())
     }
 
-    /// Percent of w3 at a pace, maybe with another scenario at a rate beside it, and the report on w3.
-    fn lost(&self, which: &str, at: &[&str], beside: Option<(&str, &str)>) -> Result<(f64, Value)> {
-        let agent = self.agent("w3", which, "")?;
-        let arguments = [&["--segments", "--status", &agent.http], at].concat();
-        let is_over = AtomicBool::new(false);
-        let report = thread::scope(|scope| {
-            let (agent, is_over) = (&agent, &is_over);
-            let beside =
-                beside.map(|beside| scope.spawn(move || self.send_beside(agent, beside, is_over)));
-            let report = self.replay("w3", which, &arguments, agent.port, &agent.command);
-            is_over.store(true, Ordering::Relaxed);
-            match beside.map(ScopedJoinHandle::join) {
-                Some(Ok(sent)) => sent?,
-                Some(Err(_)) => return Err("the other sender ended".into()),
-                None => {}
-            }
-            report
-        })?;
+    /// Percent of w3 at a pace that is lost beside another scenario at a rate, and the report on w3.
+    fn lost(
+        &self,
+        which: &str,
+        at: &[&str],
+        beside: (&str, &str),
+        receiver: &Receiver,
+    ) -> Result<(f64, Value)> {
+        let mut sender = self.sender(beside, receiver.port)?;
+        let report = self.replay("w3", which, &[&["--segments"], at].concat(), receiver);
+        sender.kill()?;
+        sender.wait()?;
+        let report = report?;
         let lost = report["loss"]["share"].as_f64().ok_or("no loss in the report")?;
         Ok((100.0 * lost, report))
     }
 
-    /// Sends a scenario at a rate, from when the agent listens to when it is over.
-    fn send_beside(
-        &self,
-        agent: &Agent,
-        (name, rate): (&str, &str),
-        is_over: &AtomicBool,
-    ) -> io::Result<()> {
-        let is_over = || is_over.load(Ordering::Relaxed);
-        // There is no event to wait for in another process.
-        let pause = || thread::park_timeout(Duration::from_millis(50));
-        while !is_over() && TcpStream::connect(&agent.http).is_err() {
-            pause();
-        }
+    /// Sends a scenario at a rate, whoever listens there, until it is killed.
+    fn sender(&self, (scenario, rate): (&str, &str), port: u16) -> io::Result<Child> {
         let mut command = Command::new(&self.replay);
-        command.arg(self.scenarios.join(format!("{name}.toml")));
-        command.args(["--rate", rate, "--quiet"]);
-        command.args(["--status", "none", "--duration", "1h"]);
-        command.arg("--to").arg(format!("127.0.0.1:{}", agent.port));
+        command.arg(self.scenarios.join(format!("{scenario}.toml")));
+        command.args(["--rate", rate, "--quiet", "--status", "none", "--duration", "1h"]);
+        command.arg("--to").arg(format!("127.0.0.1:{port}"));
         if self.pins {
             command.args(["--pin", "0"]);
         }
-        let mut sender = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-        while !is_over() {
-            pause();
-        }
-        sender.kill()?;
-        sender.wait().map(drop)
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     }
 
     /// What the agent takes of a processor where a hundred containers send a datagram now and then,
     /// beside a loop that receives at as many ports and rests as long.
     fn hundred(&self, duration: &str) -> Result<()> {
-        let port = free_ports(HUNDRED_PORTS)?;
         let ports = HUNDRED_PORTS;
-        let floor =
-            format!("{} floor --rest 2ms --ports {ports} --port {port}", self.replay.display());
-        let to: Vec<String> = (port..port + ports).map(|it| format!("127.0.0.1:{it}")).collect();
-        let mut arguments = vec!["--status", "none", "--duration", duration];
-        arguments.extend(to.iter().skip(1).flat_map(|to| ["--to", to]));
-        let floor = self.replay(HUNDRED, "floor", &arguments, port, &floor)?;
+        let floor = self.floor_at(free_ports(ports)?, &format!("--rest 2ms --ports {ports}"));
+        let to = floor.port + 1..floor.port + ports;
+        let to: Vec<String> = to.map(|port| format!("127.0.0.1:{port}")).collect();
+        let mut arguments = vec!["--duration", duration];
+        arguments.extend(to.iter().flat_map(|to| ["--to", to]));
+        let floor = self.replay(HUNDRED, "floor", &arguments, &floor)?;
         let agent = self.agent(HUNDRED, "cost", "")?;
-        let arguments = ["--status", &agent.http, "--register", "--duration", duration];
-        let report = self.replay(HUNDRED, "cost", &arguments, agent.port, &agent.command)?;
+        let arguments = ["--register", "--duration", duration];
+        let report = self.replay(HUNDRED, "cost", &arguments, &agent.receiver)?;
         self.say(&format!(
             "{HUNDRED}: {:.2} % of a core, {:.2} % a loop that receives and rests; {} lost",
             of_cost(&report, "cpu_share")? * 100.0,
@@ -469,9 +440,8 @@ impl Bench {
         let agent = self.agent(NODE, "cost", &[rest, &mesos.config()?, output].concat())?;
         mesos.serve(agent.containers);
         let points = agent.points.display().to_string();
-        let arguments =
-            ["--status", &agent.http, "--register", "--duration", duration, "--shipped", &points];
-        let report = self.replay(NODE, "cost", &arguments, agent.port, &agent.command)?;
+        let arguments = ["--register", "--duration", duration, "--shipped", &points];
+        let report = self.replay(NODE, "cost", &arguments, &agent.receiver)?;
         self.say(&format!(
             "{NODE}: {:.2} % of a core, {:.0} MB at most, {} lost",
             of_cost(&report, "cpu_share")? * 100.0,
@@ -485,10 +455,8 @@ impl Bench {
         let top = format!("flush_interval = \"{flush_interval}\"\n");
         let agent = self.agent(name, "verified", &top)?;
         let points = agent.points.display().to_string();
-        let mut arguments = vec!["--status", &agent.http, "--register"];
-        arguments.extend(["--shipped", &points, "--verify"]);
-        arguments.extend(pace);
-        let report = self.replay(name, "verified", &arguments, agent.port, &agent.command)?;
+        let arguments = [&["--register", "--shipped", &points, "--verify"], pace].concat();
+        let report = self.replay(name, "verified", &arguments, &agent.receiver)?;
         let verdict = &report["verdict"];
         self.say(&format!(
             "{name}: {} samples in {} series verified, {} datagrams lost",
@@ -502,13 +470,13 @@ impl Bench {
         let number = fs::read_dir(self.directory.path())?.count();
         let directory = self.directory.path().join(format!("{number:04}"));
         fs::create_dir(&directory)?;
-        let (port, http) = (free_port()?, format!("127.0.0.1:{}", free_port()?));
+        let (port, status) = (free_port()?, format!("127.0.0.1:{}", free_port()?));
         let data = directory.join("data");
         let (points, containers) = (data.join("points"), data.join("containers"));
         let top = top.replace("POINTS", &points.to_string_lossy());
         let config = format!(
             "data_dir = \"{}\"\nworkers = 1\n{top}[[listener]]\nurl = \"udp://127.0.0.1:{port}\"\n\
-             [http]\nlisten = \"{http}\"\n[log]\nlevel = \"error\"\n",
+             [http]\nlisten = \"{status}\"\n[log]\nlevel = \"error\"\n",
             data.display()
         );
         let file = directory.join("weir.toml");
@@ -517,17 +485,26 @@ impl Bench {
             fs::write(saved.file(&(report(name, which) + ".toml")), self.without_places(&config))?;
         }
         let command = format!("{} run --config {}", self.weir.display(), file.display());
-        Ok(Agent { port, http, command, points, containers })
+        Ok(Agent { receiver: Receiver { port, status, command }, points, containers })
     }
 
-    /// Runs `weir-replay` over a scenario and gives its report.
+    /// A floor that is not started yet, which does so much more than to receive.
+    fn floor(&self, how: &str) -> Result<Receiver> {
+        Ok(self.floor_at(free_port()?, how))
+    }
+
+    fn floor_at(&self, port: u16, how: &str) -> Receiver {
+        let command = format!("{} floor --port {port} {how}", self.replay.display());
+        Receiver { port, status: "none".to_owned(), command }
+    }
+
+    /// Runs `weir-replay` over a scenario, to one who receives, and gives its report.
     fn replay(
         &self,
         name: &str,
         which: &str,
         arguments: &[&str],
-        port: u16,
-        spawn: &str,
+        receiver: &Receiver,
     ) -> Result<Value> {
         let scenario = self.scenarios.join(format!("{name}.toml"));
         let file = |end: &str| {
@@ -540,9 +517,10 @@ impl Bench {
         // A round's number ends its name. The pages of further rounds look like the first one's.
         let is_drawn = !which.ends_with(|end| ('2'..='9').contains(&end));
         let mut command = Command::new(&self.replay);
-        command.arg(scenario).args(arguments).args(["--spawn", spawn, "--quiet"]);
+        command.arg(scenario).args(arguments).args(["--spawn", &receiver.command, "--quiet"]);
+        command.args(["--status", &receiver.status]);
         if !arguments.contains(&"--register") {
-            command.arg("--to").arg(format!("127.0.0.1:{port}"));
+            command.arg("--to").arg(format!("127.0.0.1:{}", receiver.port));
         }
         if self.pins {
             command.args(["--pin", "0", "--spawn-pin", "1"]);
@@ -622,11 +600,17 @@ fn report(name: &str, which: &str) -> String {
     format!("{name}-{}", which.replace([' ', ','], ""))
 }
 
-/// How an agent is started, and where it is then.
-struct Agent {
+/// How one who receives is started, and where it is then.
+struct Receiver {
     port: u16,
-    http: String,
+    /// Where its status is read, or "none".
+    status: String,
     command: String,
+}
+
+/// An agent, and where it leaves what it does.
+struct Agent {
+    receiver: Receiver,
     points: PathBuf,
     /// A file for each container that is registered.
     containers: PathBuf,
