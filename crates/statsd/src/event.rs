@@ -94,6 +94,6 @@ fn read_fields<'a>(
             _ => notes.insert(Note::UnknownSection),
         }
     }
-    tags::finish(&mut tags)?;
+    tags::finish(&mut tags, fields.len())?;
     Ok(tags)
 }

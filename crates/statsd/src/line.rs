@@ -16,12 +16,10 @@ const LONGEST_NAME: usize = 1_024;
 /// seconds and decides which times are believed.
 // Hot path where the memo does not know a line: no allocation for an ordinary one.
 pub fn read(line: &[u8], read_as: ReadAs, now: i64) -> Reading<'_> {
-    let mut reading = Reading::default();
-    if ordinary::read(line, read_as, now, &mut reading).is_none() {
-        reading = Reading::default();
-        read_any(line, read_as, now, &mut reading);
+    if let Some(reading) = ordinary::read(line, read_as, now) {
+        return reading;
     }
-    reading
+    read_any(line, read_as, now)
 }
 
 /// What a line adds to "samples received", [`Reading::received`], for less than a whole reading
@@ -36,17 +34,19 @@ pub fn count(line: &[u8], read_as: ReadAs, now: i64) -> u64 {
 
 /// Reads any line.
 #[inline(never)]
-pub(crate) fn read_any<'a>(line: &'a [u8], read_as: ReadAs, now: i64, reading: &mut Reading<'a>) {
+pub(crate) fn read_any(line: &[u8], read_as: ReadAs, now: i64) -> Reading<'_> {
+    let mut reading = Reading::default();
     let outcome = if line.starts_with(b"_e{") {
-        event::read_event(line, reading)
+        event::read_event(line, &mut reading)
     } else if line.starts_with(b"_sc|") {
-        event::read_check(line, reading)
+        event::read_check(line, &mut reading)
     } else {
-        read_metric(line, read_as, now, reading)
+        read_metric(line, read_as, now, &mut reading)
     };
     if let Err(reason) = outcome {
         reading.refuse(reason, line);
     }
+    reading
 }
 
 fn read_metric<'a>(
@@ -74,7 +74,7 @@ fn read_metric<'a>(
     if !is_a_name(&name) {
         return Err(if name.is_empty() { Reason::EmptyName } else { Reason::TooLong });
     }
-    tags::finish(&mut reading.tags)?;
+    tags::finish(&mut reading.tags, line.len())?;
     if has_name_tags && samples.first().is_some_and(values::begins_badly) {
         return Err(Reason::BadValue);
     }

@@ -10,7 +10,6 @@ use crate::tags::{self, Tags};
 
 /// Reads a line's name, which stands before its first colon, taking out the tags that stand in it if
 /// that is wanted. Tells whether any did.
-#[inline]
 pub(crate) fn read<'a>(
     line: &'a [u8],
     colon: usize,
@@ -20,11 +19,17 @@ pub(crate) fn read<'a>(
     notes: &mut Notes,
 ) -> (Cow<'a, str>, bool) {
     let text = &line[..colon];
-    if name_tags && find([b'=', b':'], line, 0) < Some(colon) {
+    if name_tags && has_equals(line, colon) {
         read_with_tags(text, decoder, tags, notes)
     } else {
         (decoder.text(text, notes), false)
     }
+}
+
+/// Whether there is a `=` in a line's name, which stands before its first colon: else there is no tag.
+#[inline]
+pub(crate) fn has_equals(line: &[u8], colon: usize) -> bool {
+    find([b'=', b':'], line, 0) < Some(colon)
 }
 
 fn read_with_tags<'a>(

@@ -1,54 +1,58 @@
 use metric::{Note, ReadAs};
+use smallvec::SmallVec;
 
 use crate::lossy::Decoder;
 use crate::pieces::pieces;
 use crate::reading::{Part, PartValue, Reading};
 use crate::sections::Sections;
 use crate::skim::{Measure, skim};
-use crate::{line, name, tags};
+use crate::tags::{self, Tags};
+use crate::{line, name};
 
-/// Reads a line of one sample with one good value, as nearly all are, in a shorter way than
-/// [`line::read_any`], which says the same of it. `None`, with a reading that says nothing useful,
-/// if it is not one, or not well-formed.
-// Hot path where the memo does not know a line.
-pub(crate) fn read<'a>(
-    line: &'a [u8],
-    read_as: ReadAs,
-    now: i64,
-    reading: &mut Reading<'a>,
-) -> Option<()> {
+/// Reads a line of one sample with one good value and no tags in its name, as nearly all are, in a
+/// shorter way than [`line::read_any`], which says the same of it. `None` if it is not one, or not
+/// well-formed.
+// Hot path where the memo does not know a line. What is read is put together at once, in its place.
+#[inline]
+pub(crate) fn read(line: &[u8], read_as: ReadAs, now: i64) -> Option<Reading<'_>> {
     let skim = skim(line)?;
     let measured = skim.measure(read_as, now)?;
     let decoder = Decoder::of(line).if_well_formed()?;
     let spelling = &skim.spelling;
-    let Reading { tags, notes, .. } = reading;
-    *notes = measured.notes;
+    if read_as.name_tags && name::has_equals(line, spelling.name.len()) {
+        return None;
+    }
+    let mut notes = measured.notes;
     if spelling.meter {
         notes.insert(Note::Meter);
     }
-    (reading.name, _) =
-        name::read(line, spelling.name.len(), read_as.name_tags, &decoder, tags, notes);
+    let name = decoder.text(spelling.name, &mut notes);
+    let mut tags = Tags::new();
     let mut said = Sections::default();
-    for sections in spelling.sections.into_iter().filter(|sections| !sections.is_empty()) {
-        for section in pieces(sections, b'|') {
-            said.add(section, &decoder, tags, notes);
+    let [first, second] = spelling.sections;
+    for sections in [first, second] {
+        if !sections.is_empty() {
+            for section in pieces(sections, b'|') {
+                said.add(section, &decoder, &mut tags, &mut notes);
+            }
         }
     }
-    reading.container_id = said.container_id(&decoder, notes);
-    if !line::is_a_name(&reading.name) || tags::finish(tags).is_err() {
+    let container_id = said.container_id(&decoder, &mut notes);
+    if !line::is_a_name(&name) || tags::finish(&mut tags, line.len()).is_err() {
         return None;
     }
-    let value = match measured.value {
+    let (value, numbers) = match measured.value {
         Measure::Number(number) => {
-            reading.numbers.push(number);
-            PartValue::Numbers { from: 0, to: 1 }
+            let numbers = SmallVec::from_buf_and_len([number, 0.0], 1);
+            (PartValue::Numbers { from: 0, to: 1 }, numbers)
         }
-        Measure::Member(member) => PartValue::Member(member.into()),
+        Measure::Member(member) => (PartValue::Member(member.into()), SmallVec::new()),
     };
     let (kind, relative, rate) = (spelling.kind, measured.relative, measured.rate);
     let timestamp = measured.timestamp;
-    reading.parts.push(Part { kind, value, relative, rate, timestamp });
-    Some(())
+    let parts = SmallVec::from_buf([Part { kind, value, relative, rate, timestamp }]);
+    let rejects = SmallVec::new();
+    Some(Reading { name, tags, container_id, parts, numbers, rejects, notes, other: None })
 }
 
 #[cfg(test)]
@@ -94,9 +98,8 @@ mod tests {
         let lines = ill_formed.chain(lines.iter().map(|line| line.clone().into_bytes()));
         let mut ordinary = 0;
         for (line, read_as) in lines.flat_map(|line| settings.map(|it| (line.clone(), it))) {
-            let (mut short, mut long) = (Reading::default(), Reading::default());
-            if read(&line, read_as, 1_700_000_000, &mut short).is_some() {
-                line::read_any(&line, read_as, 1_700_000_000, &mut long);
+            if let Some(short) = read(&line, read_as, 1_700_000_000) {
+                let long = line::read_any(&line, read_as, 1_700_000_000);
                 assert_eq!(format!("{short:?}"), format!("{long:?}"), "{}", line.escape_ascii());
                 ordinary += 1;
             }

@@ -21,6 +21,26 @@ pub(crate) fn find<const N: usize>(bytes: [u8; N], line: &[u8], from: usize) -> 
     (places != 0).then_some(at + places.trailing_zeros() as usize)
 }
 
+/// Where the tag that begins at this place ends, and before that its key: at the first `,`, and at the
+/// first `:` or `,`; or where the tags end.
+// Hot path where lines are read in full: both are mostly in the same chunk.
+#[inline]
+pub(crate) fn tag_ends(tags: &[u8], from: usize) -> (usize, usize) {
+    let (chunk, shift) = if let Some(chunk) = tags[from..].first_chunk() {
+        (*chunk, 0)
+    } else {
+        let (last, start) = last_chunk(tags);
+        (last, from - start)
+    };
+    let commas = places([b','], chunk) >> shift;
+    let ends = commas | (places([b':'], chunk) >> shift);
+    let of = |places: u32| (places != 0).then(|| from + places.trailing_zeros() as usize);
+    let behind = from + CHUNK;
+    let key_end = of(ends).or_else(|| find([b':', b','], tags, behind));
+    let end = of(commas).or_else(|| find([b','], tags, behind));
+    (key_end.unwrap_or(tags.len()), end.unwrap_or(tags.len()))
+}
+
 /// Where the bytes stand that part lines and their pieces: a bit for each of the first 64 bytes
 /// from where a line begins, which may go on behind it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,6 +142,27 @@ mod tests {
                 assert_eq!(find([b':'], &line, from), colon);
                 assert_eq!(find([b'|'], &line, from), bar);
                 assert_eq!(find([b'|', b':'], &line, from), colon.or(bar));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_and_its_key_end_where_looking_byte_by_byte_says_so_in_tags_of_every_length() {
+        for len in 0..70 {
+            for (one, other) in (0..=len).flat_map(|one| (0..=len).map(move |other| (one, other))) {
+                let mut tags = vec![b'.'; len];
+                for (place, byte) in [(one, b':'), (other, b',')] {
+                    if let Some(at) = tags.get_mut(place) {
+                        *at = byte;
+                    }
+                }
+                for from in [0, 1, 15, 16, 17, len / 2, len].into_iter().filter(|it| *it <= len) {
+                    let find = |is_it: fn(&u8) -> bool| {
+                        tags[from..].iter().position(is_it).map_or(len, |at| from + at)
+                    };
+                    let ends = (find(|it| matches!(it, b':' | b',')), find(|it| *it == b','));
+                    assert_eq!(tag_ends(&tags, from), ends, "{one} {other} {from} of {len}");
+                }
             }
         }
     }

@@ -51,6 +51,7 @@ pub enum Measure<'a> {
 /// Looks at a line for the bytes that decide its series. `None` sends the caller to [`crate::read`]:
 /// for whatever has several samples, an unknown kind, several rates or times, a lone empty section, or
 /// sections in more than two runs between rate and time.
+#[inline]
 pub fn skim(line: &[u8]) -> Option<Skim<'_>> {
     skim_marked(line, Marks::of(line))
 }

@@ -2,7 +2,7 @@ use metric::{Note, Notes, Reason, Tag};
 use smallvec::SmallVec;
 
 use crate::lossy::Decoder;
-use crate::scan::find;
+use crate::scan::tag_ends;
 
 pub(crate) type Tags<'a> = SmallVec<[Tag<'a>; 4]>;
 
@@ -19,11 +19,8 @@ pub(crate) fn add_section<'a>(
     let well_formed = decoder.well_formed(text);
     let mut start = 0;
     loop {
-        let key_end = find([b':', b','], text, start).unwrap_or(text.len());
-        let (value_start, end) = match text.get(key_end) {
-            Some(b':') => (key_end + 1, find([b','], text, key_end + 1).unwrap_or(text.len())),
-            Some(_) | None => (key_end, key_end),
-        };
+        let (key_end, end) = tag_ends(text, start);
+        let value_start = end.min(key_end + 1);
         if start == key_end {
             notes.insert(Note::EmptyTag);
         } else if let Some(text) = well_formed {
@@ -49,20 +46,28 @@ pub(crate) fn add<'a>(
     tags.push(Tag { key: decoder.text(key, notes), value: decoder.text(value, notes) });
 }
 
-/// Brings the tags in their order, removes exact duplicates, and judges what is left.
+/// Brings the tags in their order, removes exact duplicates, and judges what is left. They are of a
+/// text of so many bytes.
 #[inline]
-pub(crate) fn finish(tags: &mut Tags<'_>) -> Result<(), Reason> {
-    if tags.is_empty() { Ok(()) } else { finish_some(tags) }
+pub(crate) fn finish(tags: &mut Tags<'_>, len: usize) -> Result<(), Reason> {
+    if tags.is_empty() { Ok(()) } else { finish_some(tags, len) }
 }
 
-fn finish_some(tags: &mut Tags<'_>) -> Result<(), Reason> {
-    if !tags.is_sorted_by(|a, b| a < b) {
+fn finish_some(tags: &mut Tags<'_>, len: usize) -> Result<(), Reason> {
+    // Most keys differ in their first byte, which costs less than a comparison of all.
+    let first = |tag: &Tag<'_>| tag.key.as_bytes().first().copied();
+    if !tags.is_sorted_by(|a, b| first(a) < first(b) || a < b) {
         tags.sort_unstable();
         tags.dedup();
     }
     if tags.len() > MOST_TAGS {
         return Err(Reason::TooManyTags);
     }
-    let bytes: usize = tags.iter().map(|tag| tag.key.len() + tag.value.len()).sum();
-    if bytes > MOST_BYTES { Err(Reason::TooLong) } else { Ok(()) }
+    // Decoded, a byte takes three at most: those of U+FFFD.
+    let may_be_too_long = len > MOST_BYTES / 3;
+    if may_be_too_long && bytes(tags) > MOST_BYTES { Err(Reason::TooLong) } else { Ok(()) }
+}
+
+fn bytes(tags: &[Tag<'_>]) -> usize {
+    tags.iter().map(|tag| tag.key.len() + tag.value.len()).sum()
 }
